@@ -1,0 +1,2 @@
+//! The `tollgate` binary: command line, configuration, composition of the services.
+fn main() {}
