@@ -123,8 +123,12 @@ impl EventBatch {
     }
 
     /// Appends one event and derives its id, series and content hash.
+    ///
+    /// Line breaks in the properties become spaces: in valid JSON they are white space between tokens only, and the log keeps
+    /// one event a line. It happens before hashing, so that both modes of ingestion see one content.
     pub fn push(&mut self, row: &EventRow<'_>) {
-        let content = &row.content;
+        let unbroken = without_line_breaks(row.content.properties);
+        let content = &Content { properties: &unbroken, ..row.content };
         self.ids.push(EventId::derive(self.organization, row.transaction_id));
         self.series.push(SeriesId::derive(self.organization, content.code, content.customer, content.subscription));
         self.contents.push(content_hash(content));
@@ -163,5 +167,42 @@ impl EventBatch {
             &self.precise_totals,
         ];
         fixed + texts.iter().map(|column| column.byte_size()).sum::<usize>()
+    }
+}
+
+fn without_line_breaks(properties: &str) -> std::borrow::Cow<'_, str> {
+    if memchr::memchr2(b'\n', b'\r', properties.as_bytes()).is_none() {
+        return properties.into();
+    }
+    properties.replace(['\n', '\r'], " ").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_breaks_between_tokens_do_not_make_another_content() {
+        let organization = OrganizationId::random();
+        let hash_of = |properties: &str| {
+            let mut batch = EventBatch::new(organization, Timestamp(0));
+            let content =
+                Content { code: "c", customer: "k", subscription: "", properties, precise_total_amount_cents: "" };
+            batch.push(&EventRow { transaction_id: "t", timestamp: Timestamp(0), content });
+            assert!(!batch.properties.get(0).contains(['\n', '\r']));
+            batch.contents[0]
+        };
+        assert_eq!(hash_of("{\n\"a\":1\r}"), hash_of("{ \"a\":1 }"));
+    }
+
+    #[test]
+    fn a_truncated_text_column_keeps_its_first_rows() {
+        let mut column = TextColumn::default();
+        for text in ["a", "", "bc"] {
+            column.push(text);
+        }
+        column.truncate(2);
+        column.push("d");
+        assert_eq!(column.iter().collect::<Vec<_>>(), ["a", "", "d"]);
     }
 }

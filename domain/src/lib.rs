@@ -17,6 +17,7 @@ pub mod event;
 pub mod event_batch;
 pub mod identity;
 pub mod ids;
+pub mod log_line;
 pub mod money;
 pub mod position;
 pub mod snapshot;
