@@ -1,0 +1,7 @@
+//! What rating asks of the event store.
+
+mod store;
+mod types;
+
+pub use store::EventStore;
+pub use types::{EventOfFee, Measure, MetricScope, UsageQuery, UsageRow, UsageWindow, Verification};
