@@ -19,6 +19,8 @@ pub mod identity;
 pub mod ids;
 pub mod log_line;
 pub mod money;
+pub mod period;
 pub mod position;
+pub mod quantity;
 pub mod snapshot;
 pub mod time;
