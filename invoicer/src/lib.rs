@@ -1,1 +1,3 @@
-//! invoicer
+//! From rated usage to invoices: what is due, assembling it, writing it once, and the runs that do so.
+
+pub mod due;

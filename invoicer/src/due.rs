@@ -1,0 +1,286 @@
+//! What is due: which stretches of which subscriptions have to be billed up to an instant. Pure.
+//!
+//! A subscription has two parts that are billed by period: its usage (at the period's end) and the plan's flat fee (at the
+//! end, or at the start when paid in advance). For each part the ledger keeps how far it is billed ([`Frontier`]); what is
+//! due begins exactly there and ends at the next boundary of the subscription's calendar. So whatever changes in between (a
+//! timezone, a plan, the end of the subscription), no instant is billed twice and none is left out (I4, I6).
+//!
+//! **Two chains.** A subscription may be created with a start in the past. The scheduler bills from the period in which it was
+//! created ([`Chain::Main`]); periods that had ended before that wait for a run somebody asks for ([`Chain::Backlog`]).
+//! Each chain is billed without gaps from its own start.
+//!
+//! It refuses to rate, to know money beyond the share of days owed, and to read a clock: `as_of` is an argument.
+
+mod share;
+
+pub use share::{plan_fee_share, trial_end};
+
+use domain::catalog::{Customer, Interval, Plan, Subscription};
+use domain::ids::SubscriptionId;
+use domain::period::{BillingCalendar, Period, PeriodError, Proration, Timezones};
+use domain::time::Timestamp;
+
+/// What of a subscription is billed by period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// The flat fee of the plan.
+    PlanFee,
+    /// Its charges.
+    Usage,
+}
+
+/// Which stretch of a subscription's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Chain {
+    /// Periods that had ended when the subscription was created.
+    Backlog,
+    /// From the period in which it was created.
+    Main,
+}
+
+/// Everything of one part and chain in `[starts_at, until)` is billed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frontier {
+    /// Where the chain began when it was billed first.
+    pub starts_at: Timestamp,
+    /// The first instant not billed yet.
+    pub until: Timestamp,
+}
+
+/// How far one subscription is billed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Frontiers {
+    plan_fee: [Option<Frontier>; 2],
+    usage: [Option<Frontier>; 2],
+}
+
+impl Frontiers {
+    /// How far `part` is billed on `chain`; absent when nothing of it is.
+    #[must_use]
+    pub fn get(&self, part: Part, chain: Chain) -> Option<Frontier> {
+        match part {
+            Part::PlanFee => self.plan_fee[chain as usize],
+            Part::Usage => self.usage[chain as usize],
+        }
+    }
+
+    /// Records how far `part` is billed on `chain`.
+    pub fn set(&mut self, part: Part, chain: Chain, frontier: Frontier) {
+        match part {
+            Part::PlanFee => self.plan_fee[chain as usize] = Some(frontier),
+            Part::Usage => self.usage[chain as usize] = Some(frontier),
+        }
+    }
+}
+
+/// Who asks what is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// A run somebody asked for: all of a subscription's life.
+    Everything,
+    /// The scheduler: nothing that had ended before the subscription was created.
+    SinceCreation,
+}
+
+/// One stretch of one subscription that has to be billed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Whose.
+    pub subscription: SubscriptionId,
+    /// Usage or flat fee.
+    pub part: Part,
+    /// Part of which chain.
+    pub chain: Chain,
+    /// The period the stretch lies in.
+    pub period: Period,
+    /// First instant billed.
+    pub from: Timestamp,
+    /// First instant after it.
+    pub to: Timestamp,
+    /// From when on it is owed; the scheduler's instant.
+    pub due_at: Timestamp,
+    /// Local days owed of the period's; whole for usage, which is not prorated by days.
+    pub share: Proration,
+    /// How far the ledger must be for this to come next (I4).
+    pub after: Option<Frontier>,
+}
+
+/// What [`due_of`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DueList {
+    /// Everything due, each part and chain in order of time.
+    pub items: Vec<Due>,
+    /// When something becomes due next, if anything will.
+    pub next: Option<Timestamp>,
+}
+
+/// A subscription with what its periods depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Billable<'a> {
+    /// The subscription.
+    pub subscription: &'a Subscription,
+    /// Its customer, for the timezones.
+    pub customer: &'a Customer,
+    /// All versions of its plan, oldest first; never empty.
+    pub plans: &'a [Plan],
+}
+
+impl<'a> Billable<'a> {
+    /// The version of the plan in force at `instant`; before the first version the first.
+    ///
+    /// Absent only when the plan has no version at all.
+    #[must_use]
+    pub fn plan_at(&self, instant: Timestamp) -> Option<&'a Plan> {
+        let later = self.plans.partition_point(|plan| plan.valid_from <= instant);
+        self.plans.get(later.saturating_sub(1))
+    }
+}
+
+/// What of one subscription is due up to and with `as_of` and not billed yet.
+///
+/// # Errors
+/// When the customer's timezones cannot be read.
+pub fn due_of(
+    billable: Billable<'_>,
+    frontiers: &Frontiers,
+    as_of: Timestamp,
+    reach: Reach,
+) -> Result<DueList, PeriodError> {
+    let subscription = billable.subscription;
+    let (Some(started_at), Some(created_in)) = (subscription.started_at, billable.plan_at(subscription.created_at))
+    else {
+        return Ok(DueList::default());
+    };
+    let zones = Timezones::parse(&billable.customer.timezones)?;
+    let mut list = DueList::default();
+    for part in [Part::PlanFee, Part::Usage] {
+        let interval = interval_of(part, created_in);
+        let calendar = BillingCalendar::new(interval, subscription.billing_time, started_at, zones.clone());
+        let life = Life::new(billable, &calendar, started_at, part, frontiers);
+        let backlog = (reach == Reach::Everything).then_some(Chain::Backlog);
+        for chain in backlog.into_iter().chain([Chain::Main]) {
+            life.walk(chain, as_of, &mut list);
+        }
+    }
+    Ok(list)
+}
+
+/// Usage may be billed monthly though the plan's interval is longer.
+fn interval_of(part: Part, plan: &Plan) -> Interval {
+    match plan.interval {
+        Interval::Quarterly | Interval::Semiannual | Interval::Yearly
+            if part == Part::Usage && plan.bill_charges_monthly =>
+        {
+            Interval::Monthly
+        }
+        interval => interval,
+    }
+}
+
+/// One part of one subscription over its life.
+struct Life<'a> {
+    billable: Billable<'a>,
+    calendar: &'a BillingCalendar,
+    part: Part,
+    started_at: Timestamp,
+    /// The start of the main chain, which is the end of the backlog.
+    main_start: Timestamp,
+    trial_end: Timestamp,
+    frontiers: &'a Frontiers,
+}
+
+impl<'a> Life<'a> {
+    fn new(
+        billable: Billable<'a>,
+        calendar: &'a BillingCalendar,
+        started_at: Timestamp,
+        part: Part,
+        frontiers: &'a Frontiers,
+    ) -> Self {
+        let subscription = billable.subscription;
+        let created = calendar.period_containing(subscription.created_at).start.max(started_at);
+        let main_start = match (frontiers.get(part, Chain::Main), frontiers.get(part, Chain::Backlog)) {
+            (Some(main), _) => main.starts_at,
+            (None, Some(backlog)) => created.max(backlog.until),
+            (None, None) => created,
+        };
+        let zone = calendar.period_containing(started_at).zone;
+        let trial_end = trial_end(zone, started_at, subscription.trial_period_days);
+        Self { billable, calendar, part, started_at, main_start, trial_end, frontiers }
+    }
+
+    /// Adds what of `chain` is due, and when the next of it will be.
+    fn walk(&self, chain: Chain, as_of: Timestamp, list: &mut DueList) {
+        let (chain_start, chain_end) = match chain {
+            Chain::Backlog => (self.started_at, self.main_start),
+            Chain::Main => (self.main_start, Timestamp(i64::MAX)),
+        };
+        let life_end = self.billable.subscription.ended_at.unwrap_or(Timestamp(i64::MAX)).min(chain_end);
+        let mut after = self.frontiers.get(self.part, chain);
+        let mut cursor = self.first_billed(after.map_or(chain_start, |frontier| frontier.until));
+        while cursor < life_end {
+            let period = self.calendar.period_containing(cursor);
+            let to = period.end.min(life_end);
+            let due_at = if self.in_advance() { cursor } else { to };
+            if due_at > as_of {
+                list.next = Some(list.next.map_or(due_at, |next| next.min(due_at)));
+                return;
+            }
+            if self.owes_anything(&period) {
+                list.items.push(self.item(chain, period, cursor, to, due_at, after));
+                let starts_at = after.map_or(cursor, |frontier| frontier.starts_at);
+                after = Some(Frontier { starts_at, until: to });
+            }
+            cursor = to;
+        }
+    }
+
+    fn item(
+        &self,
+        chain: Chain,
+        period: Period,
+        from: Timestamp,
+        to: Timestamp,
+        due_at: Timestamp,
+        after: Option<Frontier>,
+    ) -> Due {
+        let share = match self.part {
+            Part::Usage => Proration::WHOLE,
+            Part::PlanFee => plan_fee_share(&period, from, to),
+        };
+        let subscription = self.billable.subscription.id;
+        Due { subscription, part: self.part, chain, period, from, to, due_at, share, after }
+    }
+
+    /// The first instant at or after `instant` that is charged for: the flat fee begins when the trial ends.
+    fn first_billed(&self, instant: Timestamp) -> Timestamp {
+        match self.part {
+            Part::Usage => instant,
+            Part::PlanFee => instant.max(self.trial_end),
+        }
+    }
+
+    fn in_advance(&self) -> bool {
+        self.part == Part::PlanFee && self.billable.subscription.pay_in_advance
+    }
+
+    /// A plan without flat fee, or without charges, leaves nothing to put on an invoice.
+    fn owes_anything(&self, period: &Period) -> bool {
+        self.billable.plan_at(period.start.max(self.started_at)).is_some_and(|plan| match self.part {
+            Part::Usage => !plan.charges.is_empty(),
+            Part::PlanFee => plan.amount.0 != 0,
+        })
+    }
+}
+
+impl Due {
+    /// How far the ledger is once this is billed.
+    #[must_use]
+    pub fn frontier(&self) -> Frontier {
+        Frontier { starts_at: self.after.map_or(self.from, |frontier| frontier.starts_at), until: self.to }
+    }
+}
+
+#[cfg(test)]
+#[path = "due/tests.rs"]
+mod tests;
