@@ -21,6 +21,7 @@ pub mod log_line;
 pub mod money;
 pub mod period;
 pub mod position;
+pub mod pricing;
 pub mod quantity;
 pub mod snapshot;
 pub mod time;
