@@ -300,9 +300,7 @@ mod tests {
     fn what_is_not_version_1_goes_to_the_dead_letters_by_name() {
         assert_eq!(read_line(b"{\"v\":2}"), Err(LineError::UnknownVersion));
         assert_eq!(read_line(&[0xff]), Err(LineError::NotUtf8));
-        let cut = &SAMPLE.as_bytes()[..SAMPLE.len() - 1];
-        assert!(read_line(cut).is_err() || cut.ends_with(b"}}"));
-        for end in 0..SAMPLE.len() - 1 {
+        for end in 0..SAMPLE.len() {
             assert!(read_line(&SAMPLE.as_bytes()[..end]).is_err(), "a line cut after {end} bytes was read");
         }
     }

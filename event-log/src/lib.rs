@@ -1,0 +1,19 @@
+//! The event log on Kafka: its topics, records of many lines going in, positions coming out.
+//!
+//! A record holds up to 256 KiB of lines ([`domain::log_line`]) of any organizations; its partition is a hash of
+//! (organization, transaction_id), so that all copies of an id meet in one partition, in order, and no busy customer is a
+//! hot key. One event per record costs about ten times as much.
+//!
+//! - [`settings`]: how to reach the brokers, and which timeouts must fit into which
+//! - [`topic`]: creates or verifies the topic; a wrong one is an error that says what to change
+//! - [`producer`]: lines in, acknowledgements out (I1: answered only when the brokers hold every record)
+//! - [`testing`]: a real broker for tests
+//! - [`partitioning`]: which partition an id belongs to, for ever
+//!
+//! It refuses to judge events and to retry what a client must decide about: a record that failed may have been kept.
+
+pub mod partitioning;
+pub mod producer;
+pub mod settings;
+pub mod testing;
+pub mod topic;

@@ -1,0 +1,286 @@
+//! Lines in, acknowledgements out.
+//!
+//! | what happens | what the caller hears | what was kept |
+//! |---|---|---|
+//! | every record acknowledged by all in-sync replicas | `Ok` (I1) | everything |
+//! | no room in memory | [`LogError::NoRoom`], before anything is taken | nothing |
+//! | brokers gone until the delivery time-out | [`LogError::MaybeKept`] | unknown: sending the same ids again is safe |
+//! | librdkafka refuses a record at once | [`LogError::NotKept`] when it was the only one, else `MaybeKept` | – |
+//! | shut down amid requests | they are answered: [`LogProducer::close`] seals and flushes first | everything answered `Ok` |
+//!
+//! Events of concurrent requests share records: a partition has one open record; it is sent when it is full or when its
+//! first line has waited for the linger. A request is answered when every record that holds one of its lines is.
+
+use crate::partitioning::partition_of;
+use crate::settings::{KafkaSettings, MAX_RECORD_BYTES};
+use domain::event_batch::EventBatch;
+use domain::identity::EventId;
+use domain::ids::OrganizationId;
+use domain::log_line;
+use domain::time::Timestamp;
+use rdkafka::ClientContext;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+
+/// Room is counted in KiB: a semaphore holds at most 2³² permits, and a request is never smaller than that matters.
+const ROOM_UNIT: usize = 1024;
+/// Capacity of a fresh record's buffer: a record sealed by the linger holds a few dozen KiB under load.
+const USUAL_RECORD_BYTES: usize = 32 * 1024;
+
+/// Why events did not get into the log.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LogError {
+    /// Too many unacknowledged bytes; nothing was taken.
+    #[error("the queue of unacknowledged events is full")]
+    NoRoom,
+    /// Nothing of the request reached a broker.
+    #[error("the log refused the events: {0}")]
+    NotKept(String),
+    /// Some record failed after it was handed over.
+    #[error("the log failed midway: {0}")]
+    MaybeKept(String),
+}
+
+/// How one record ended.
+#[derive(Clone, Debug)]
+enum Outcome {
+    Waiting,
+    Acknowledged,
+    Refused(String),
+    Failed(String),
+}
+
+type Receipt = watch::Receiver<Outcome>;
+
+/// Room in the queue for one request, given back on drop.
+#[derive(Debug)]
+#[must_use = "the room is given back as soon as it is dropped"]
+pub struct Room {
+    _held: OwnedSemaphorePermit,
+}
+
+/// Writes events to the topic; shared by all requests of a gateway.
+pub struct LogProducer {
+    producer: ThreadedProducer<Acknowledgements>,
+    topic: String,
+    open: Vec<Mutex<OpenRecord>>,
+    room: Arc<Semaphore>,
+    first_line: Arc<Notify>,
+    linger: Duration,
+}
+
+struct OpenRecord {
+    lines: Vec<u8>,
+    outcome: watch::Sender<Outcome>,
+}
+
+impl OpenRecord {
+    fn fresh() -> Self {
+        Self { lines: Vec::with_capacity(USUAL_RECORD_BYTES), outcome: watch::Sender::new(Outcome::Waiting) }
+    }
+}
+
+impl LogProducer {
+    /// Connects (lazily) and starts the task that sends records whose linger is over. `partitions` is the topic's verified
+    /// number.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the settings.
+    pub fn start(settings: &KafkaSettings, partitions: u16) -> Result<Arc<Self>, KafkaError> {
+        let producer = settings.producer().create_with_context(Acknowledgements)?;
+        let open = (0..partitions).map(|_| Mutex::new(OpenRecord::fresh())).collect();
+        let log = Arc::new(Self {
+            producer,
+            topic: settings.topic.clone(),
+            open,
+            room: Arc::new(Semaphore::new(settings.queue_bytes / ROOM_UNIT)),
+            first_line: Arc::new(Notify::new()),
+            linger: Duration::from_millis(settings.linger_ms),
+        });
+        tokio::spawn(send_when_linger_is_over(Arc::downgrade(&log), Arc::clone(&log.first_line), log.linger));
+        Ok(log)
+    }
+
+    /// Reserves room for about `bytes` of events; never waits.
+    ///
+    /// # Errors
+    /// [`LogError::NoRoom`].
+    pub fn admit(&self, bytes: usize) -> Result<Room, LogError> {
+        let units = u32::try_from(bytes / ROOM_UNIT + 1).unwrap_or(u32::MAX);
+        let held = Arc::clone(&self.room).try_acquire_many_owned(units).map_err(|_| LogError::NoRoom)?;
+        Ok(Room { _held: held })
+    }
+
+    /// Writes every row of `batch`; returns once the brokers hold all of them (I1).
+    ///
+    /// # Errors
+    /// [`LogError`]; see the table above for what was kept.
+    pub async fn append(&self, batch: &EventBatch) -> Result<(), LogError> {
+        let mut receipts = Vec::with_capacity(self.open.len());
+        for (partition, rows) in self.rows_by_partition(&batch.ids).into_iter().enumerate() {
+            self.append_rows(partition, &rows, batch, &mut receipts);
+        }
+        settle(receipts).await
+    }
+
+    /// Writes a void, to the partition of its event, so that both meet in order.
+    ///
+    /// # Errors
+    /// As [`LogProducer::append`].
+    pub async fn append_void(
+        &self,
+        organization: OrganizationId,
+        transaction_id: &str,
+        accepted_at: Timestamp,
+    ) -> Result<(), LogError> {
+        let id = EventId::derive(organization, transaction_id);
+        let partition = usize::from(partition_of(id, self.partitions()));
+        let receipt = {
+            let mut record = lock(&self.open[partition]);
+            log_line::write_void(&mut record.lines, organization, transaction_id, accepted_at);
+            record.outcome.subscribe()
+        };
+        self.first_line.notify_one();
+        settle(vec![receipt]).await
+    }
+
+    /// Sends what is open and waits until every record is acknowledged or failed.
+    ///
+    /// # Errors
+    /// When some are still unacknowledged after `patience`; their requests hear `MaybeKept`.
+    pub async fn close(self: &Arc<Self>, patience: Duration) -> Result<(), KafkaError> {
+        self.send_all();
+        let log = Arc::clone(self);
+        let flushed = tokio::task::spawn_blocking(move || log.producer.flush(patience)).await;
+        flushed.unwrap_or(Err(KafkaError::Canceled))
+    }
+
+    fn partitions(&self) -> u16 {
+        // `start` took the number as a u16.
+        u16::try_from(self.open.len()).unwrap_or(u16::MAX)
+    }
+
+    fn rows_by_partition(&self, ids: &[EventId]) -> Vec<Vec<usize>> {
+        let mut rows = vec![Vec::new(); self.open.len()];
+        for (row, id) in ids.iter().enumerate() {
+            rows[usize::from(partition_of(*id, self.partitions()))].push(row);
+        }
+        rows
+    }
+
+    fn append_rows(&self, partition: usize, rows: &[usize], batch: &EventBatch, receipts: &mut Vec<Receipt>) {
+        if rows.is_empty() {
+            return;
+        }
+        let mut record = lock(&self.open[partition]);
+        let was_empty = record.lines.is_empty();
+        for row in rows {
+            log_line::write_event(&mut record.lines, batch, *row);
+            if record.lines.len() >= MAX_RECORD_BYTES {
+                receipts.push(record.outcome.subscribe());
+                self.send(partition, &mut record);
+            }
+        }
+        if !record.lines.is_empty() {
+            receipts.push(record.outcome.subscribe());
+            if was_empty {
+                self.first_line.notify_one();
+            }
+        }
+    }
+
+    /// Hands the open record to librdkafka and opens the next; the order within a partition is the order of the lock.
+    fn send(&self, partition: usize, record: &mut OpenRecord) {
+        if record.lines.is_empty() {
+            return;
+        }
+        let sealed = std::mem::replace(record, OpenRecord::fresh());
+        let number = i32::try_from(partition).unwrap_or(i32::MAX);
+        let message: BaseRecord<'_, (), [u8], Box<watch::Sender<Outcome>>> =
+            BaseRecord::with_opaque_to(&self.topic, Box::new(sealed.outcome)).partition(number).payload(&sealed.lines);
+        metrics::counter!("tollgate_log_records_produced_total").increment(1);
+        metrics::counter!("tollgate_log_bytes_produced_total").increment(sealed.lines.len() as u64);
+        if let Err((error, refused)) = self.producer.send(message) {
+            tracing::warn!(%error, partition, "librdkafka refused a record");
+            refused.delivery_opaque.send_replace(Outcome::Refused(error.to_string()));
+        }
+    }
+
+    fn send_all(&self) {
+        for (partition, open) in self.open.iter().enumerate() {
+            self.send(partition, &mut lock(open));
+        }
+    }
+}
+
+/// A panic while a record was open left whole lines in it or none of the last: writing a line cannot panic half-way.
+fn lock(open: &Mutex<OpenRecord>) -> MutexGuard<'_, OpenRecord> {
+    open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn send_when_linger_is_over(log: Weak<LogProducer>, first_line: Arc<Notify>, linger: Duration) {
+    loop {
+        first_line.notified().await;
+        tokio::time::sleep(linger).await;
+        let Some(log) = log.upgrade() else { return };
+        log.send_all();
+    }
+}
+
+impl Drop for LogProducer {
+    fn drop(&mut self) {
+        // Wakes the sending task, which finds the producer gone and ends.
+        self.first_line.notify_one();
+    }
+}
+
+async fn settle(receipts: Vec<Receipt>) -> Result<(), LogError> {
+    let (mut kept, mut refused, mut failed) = (0_usize, None, None);
+    for mut receipt in receipts {
+        // The sender lives in librdkafka until its delivery report, which always comes.
+        let outcome = receipt.wait_for(|outcome| !matches!(outcome, Outcome::Waiting)).await;
+        match outcome.as_deref() {
+            Ok(Outcome::Acknowledged) => kept += 1,
+            Ok(Outcome::Refused(reason)) => refused = Some(reason.clone()),
+            Ok(Outcome::Failed(reason)) => failed = Some(reason.clone()),
+            Ok(Outcome::Waiting) | Err(_) => failed = Some("its delivery was never reported".into()),
+        }
+    }
+    match (failed, refused) {
+        (None, None) => Ok(()),
+        (None, Some(reason)) if kept == 0 => Err(LogError::NotKept(reason)),
+        (Some(reason), _) | (None, Some(reason)) => Err(LogError::MaybeKept(reason)),
+    }
+}
+
+/// Receives delivery reports on librdkafka's polling thread.
+struct Acknowledgements;
+
+impl ClientContext for Acknowledgements {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "the log's client reports");
+    }
+}
+
+impl ProducerContext for Acknowledgements {
+    type DeliveryOpaque = Box<watch::Sender<Outcome>>;
+
+    fn delivery(&self, report: &DeliveryResult<'_>, outcome: Self::DeliveryOpaque) {
+        let settled = match report {
+            Ok(record) => {
+                tracing::trace!(partition = record.partition(), offset = record.offset(), "acknowledged");
+                metrics::counter!("tollgate_log_records_acknowledged_total").increment(1);
+                Outcome::Acknowledged
+            }
+            Err((error, _)) => {
+                metrics::counter!("tollgate_log_records_failed_total").increment(1);
+                Outcome::Failed(error.to_string())
+            }
+        };
+        outcome.send_replace(settled);
+    }
+}

@@ -1,0 +1,156 @@
+use domain::event_batch::{EventBatch, EventRow};
+use domain::identity::{Content, EventId};
+use domain::ids::OrganizationId;
+use domain::log_line::{LogLine, read_line};
+use domain::time::Timestamp;
+use event_log::partitioning::partition_of;
+use event_log::producer::{LogError, LogProducer};
+use event_log::settings::KafkaSettings;
+use event_log::testing::DevKafka;
+use event_log::topic::{self, TopicShape};
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn settings(kafka: &DevKafka) -> KafkaSettings {
+    KafkaSettings { brokers: kafka.bootstrap.clone(), ..KafkaSettings::default() }
+}
+
+fn batch(organization: OrganizationId, transaction_ids: impl Iterator<Item = String>) -> EventBatch {
+    let mut batch = EventBatch::new(organization, Timestamp(7));
+    for transaction_id in transaction_ids {
+        let content = Content {
+            code: "api",
+            customer: "k",
+            subscription: "",
+            properties: "{\"tokens\":374}",
+            precise_total_amount_cents: "",
+        };
+        batch.push(&EventRow { transaction_id: &transaction_id, timestamp: Timestamp(9), content });
+    }
+    batch
+}
+
+/// Every transaction id in the topic with its partition, in order; fails on a line that cannot be read.
+fn read_all(settings: &KafkaSettings, wanted: usize) -> Vec<(u16, String)> {
+    let mut config = settings.client();
+    let consumer: BaseConsumer =
+        config.set("group.id", "reader").set("auto.offset.reset", "earliest").create().unwrap();
+    consumer.subscribe(&[&settings.topic]).unwrap();
+    let mut seen = Vec::new();
+    let mut silent_polls = 0;
+    while seen.len() < wanted || silent_polls < 3 {
+        // An error here tells of a broker that is down; what matters is what can be read all the same.
+        let Some(Ok(message)) = consumer.poll(Duration::from_millis(500)) else {
+            silent_polls += 1;
+            assert!(silent_polls < 40, "only {} of {wanted} events in the log", seen.len());
+            continue;
+        };
+        silent_polls = 0;
+        let partition = u16::try_from(message.partition()).unwrap();
+        let payload = message.payload().unwrap();
+        assert!(payload.len() <= event_log::settings::MAX_RECORD_BYTES + 1024);
+        for line in payload.strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n') {
+            match read_line(line).unwrap() {
+                LogLine::Event(event) => seen.push((partition, event.transaction_id.into_owned())),
+                LogLine::Void { transaction_id, .. } => seen.push((partition, format!("void {transaction_id}"))),
+            }
+        }
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_requests_share_records_and_every_copy_of_an_id_meets_in_one_partition() {
+    let directory = tempfile::tempdir().unwrap();
+    let kafka = DevKafka::start(directory.path(), 1).unwrap();
+    let settings = settings(&kafka);
+    let shape = topic::ensure(&settings, PATIENCE).await.unwrap();
+    assert_eq!(shape, TopicShape { partitions: 6, replication: 1, min_insync_replicas: 1 });
+    let log = LogProducer::start(&settings, shape.partitions).unwrap();
+    let organization = OrganizationId::random();
+    let senders = (0..8).map(|sender| {
+        let log = Arc::clone(&log);
+        tokio::spawn(async move {
+            for request in 0..10 {
+                let ids = (0..250).map(|event| format!("{sender}-{request}-{event}"));
+                log.append(&batch(organization, ids)).await.unwrap();
+            }
+            log.append_void(organization, &format!("{sender}-0-0"), Timestamp(8)).await.unwrap();
+        })
+    });
+    for sender in senders.collect::<Vec<_>>() {
+        sender.await.unwrap();
+    }
+    let reading = settings.clone();
+    let seen = tokio::task::spawn_blocking(move || read_all(&reading, 20_008)).await.unwrap();
+    assert_eq!(seen.len(), 20_008);
+    let mut places = HashMap::new();
+    for (place, (partition, id)) in seen.iter().enumerate() {
+        let event = id.strip_prefix("void ").unwrap_or(id);
+        assert_eq!(*partition, partition_of(EventId::derive(organization, event), 6), "{id}");
+        assert!(places.insert(id.clone(), place).is_none(), "{id} is in the log twice");
+    }
+    for sender in 0..8 {
+        let event = format!("{sender}-0-0");
+        assert!(places[&event] < places[&format!("void {event}")], "a void overtook its event");
+    }
+    let wrong = KafkaSettings { partitions: 4, ..settings };
+    let told = topic::ensure(&wrong, PATIENCE).await.unwrap_err().to_string();
+    assert!(told.contains("has 6 partitions"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_three_brokers_killed_amid_requests_loses_no_acknowledged_event_and_doubles_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let kafka = DevKafka::start(directory.path(), 3).unwrap();
+    let settings = KafkaSettings { replication: 3, min_insync_replicas: 2, ..settings(&kafka) };
+    let shape = topic::ensure(&settings, PATIENCE).await.unwrap();
+    let log = LogProducer::start(&settings, shape.partitions).unwrap();
+    let organization = OrganizationId::random();
+    let mut acknowledged = HashSet::new();
+    for request in 0..60 {
+        if request == 20 {
+            kafka.kill(2).unwrap();
+        }
+        let ids: Vec<_> = (0..100).map(|event| format!("{request}-{event}")).collect();
+        match log.append(&batch(organization, ids.iter().cloned())).await {
+            Ok(()) => acknowledged.extend(ids),
+            Err(LogError::MaybeKept(_)) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(
+        acknowledged.len() >= 5_000,
+        "only {} events were acknowledged with two brokers of three",
+        acknowledged.len()
+    );
+    let wanted = acknowledged.len();
+    let seen = tokio::task::spawn_blocking(move || read_all(&settings, wanted)).await.unwrap();
+    let ids: HashSet<_> = seen.iter().map(|(_, id)| id.clone()).collect();
+    assert_eq!(ids.len(), seen.len(), "an event is in the log twice");
+    assert!(acknowledged.is_subset(&ids), "an acknowledged event is not in the log");
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_before_anything_is_taken_and_silent_brokers_are_maybe_kept() {
+    let settings = KafkaSettings {
+        // The discard port: nothing listens there.
+        brokers: "127.0.0.1:9".into(),
+        delivery_timeout_ms: 1_500,
+        request_timeout_ms: 1_000,
+        queue_bytes: 1024 * 1024,
+        ..KafkaSettings::default()
+    };
+    let log = LogProducer::start(&settings, 6).unwrap();
+    let room = log.admit(900 * 1024).unwrap();
+    assert_eq!(log.admit(200 * 1024).unwrap_err(), LogError::NoRoom);
+    drop(room);
+    assert!(log.admit(200 * 1024).is_ok());
+    let outcome = log.append(&batch(OrganizationId::random(), ["t".to_owned()].into_iter())).await;
+    assert!(matches!(outcome, Err(LogError::MaybeKept(_))), "{outcome:?}");
+}
