@@ -13,8 +13,9 @@
 
 mod share;
 
-pub use share::{plan_fee_share, trial_end};
+pub use share::plan_fee_share;
 
+use crate::local_days::later_by_days;
 use domain::catalog::{Customer, Interval, Plan, Subscription};
 use domain::ids::SubscriptionId;
 use domain::period::{BillingCalendar, Period, PeriodError, Proration, Timezones};
@@ -205,7 +206,7 @@ impl<'a> Life<'a> {
             (None, None) => created,
         };
         let zone = calendar.period_containing(started_at).zone;
-        let trial_end = trial_end(zone, started_at, subscription.trial_period_days);
+        let trial_end = later_by_days(zone, started_at, subscription.trial_period_days);
         Self { billable, calendar, part, started_at, main_start, trial_end, frontiers }
     }
 

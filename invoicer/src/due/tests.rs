@@ -284,7 +284,7 @@ proptest! {
         let items = world.bill(&mut Frontiers::default(), Timestamp(start.0 + 1500 * DAY), Reach::Everything);
         let fees: Vec<_> = items.iter().filter(|item| item.part == Part::PlanFee).collect();
         let owed: i64 = fees.iter().map(|fee| i64::from(fee.share.days)).sum();
-        let from = trial_end(zone, start, world.subscription.trial_period_days);
+        let from = later_by_days(zone, start, world.subscription.trial_period_days);
         let Some(last) = fees.iter().map(|fee| fee.to).max() else {
             prop_assert!(world.subscription.ended_at.is_some_and(|ended| ended <= from));
             return Ok(());

@@ -1,0 +1,207 @@
+//! Fees and invoices as the ledger holds them. Pure.
+//!
+//! Money is whole minor units; `units`, `unit_amount` and `precise_amount` are exact decimals (I5), the latter two in minor
+//! units as well. A fee names what it was rated from (I3): the cut of its run, the versions it used, and a fingerprint of
+//! exactly the events in it.
+
+use domain::ids::{BillingRunId, ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId, SubscriptionId};
+use domain::money::{Currency, MinorUnits};
+use domain::quantity::Quantity;
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// Declares an enum with the texts it has in the ledger and on the wire.
+macro_rules! texts {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// All of them, in order of declaration.
+            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+
+            /// The text in the ledger and on the wire.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $text),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownText;
+            fn from_str(text: &str) -> Result<Self, UnknownText> {
+                match text {
+                    $($text => Ok($name::$variant),)+
+                    _ => Err(UnknownText { wanted: stringify!($name), text: text.chars().take(64).collect() }),
+                }
+            }
+        }
+    };
+}
+
+/// A text that names none of the values it may have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{text}' is no {wanted}")]
+pub struct UnknownText {
+    wanted: &'static str,
+    text: String,
+}
+
+texts! {
+    /// Why a fee is owed.
+    FeeKind {
+        /// Usage of a metric.
+        Charge = "charge",
+        /// The flat fee of a plan.
+        Subscription = "subscription",
+        /// A product sold once.
+        AddOn = "add_on",
+        /// Prepaid credit.
+        Credit = "credit",
+        /// What a minimum lacks.
+        Commitment = "commitment",
+        /// A closed period rated again, minus what was billed for it.
+        Adjustment = "adjustment",
+    }
+}
+
+texts! {
+    /// Whether a fee is paid.
+    FeePayment {
+        /// Not yet.
+        Pending = "pending",
+        /// Paid.
+        Succeeded = "succeeded",
+        /// An attempt failed.
+        Failed = "failed",
+        /// Paid back.
+        Refunded = "refunded",
+    }
+}
+
+texts! {
+    /// Where an invoice stands.
+    InvoiceStatus {
+        /// May still change; has no number.
+        Draft = "draft",
+        /// Issued.
+        Finalized = "finalized",
+        /// Issued and settled.
+        Paid = "paid",
+        /// Taken back.
+        Voided = "voided",
+    }
+}
+
+texts! {
+    /// What an invoice is for.
+    InvoiceKind {
+        /// Fees of subscriptions by period.
+        Subscription = "subscription",
+        /// Add-ons.
+        AddOn = "add_on",
+        /// Prepaid credit.
+        Credit = "credit",
+        /// Lines given by hand.
+        OneOff = "one_off",
+        /// Usage past a threshold.
+        ProgressiveBilling = "progressive_billing",
+    }
+}
+
+/// The versions a fee was rated from; kept for ever (I3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeeVersions {
+    /// Version of the plan, which fixes that of its charges.
+    pub plan: u32,
+    /// Version of the metric; absent for flat fees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<u32>,
+}
+
+/// One line of what is owed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fee {
+    /// Its id.
+    pub id: FeeId,
+    /// Why it is owed.
+    pub kind: FeeKind,
+    /// For which subscription.
+    pub subscription: Option<SubscriptionId>,
+    /// By which charge of the plan.
+    pub charge: Option<ChargeId>,
+    /// Tells the filters and groups of a charge apart; empty for a charge without either (I4).
+    pub line_key: String,
+    /// Title of the line.
+    pub description: String,
+    /// Code of the metric.
+    pub metric_code: Option<String>,
+    /// Quantity.
+    pub units: Quantity,
+    /// Price of a unit in minor units, where there is one.
+    pub unit_amount: Quantity,
+    /// What is owed, rounded once.
+    pub amount: MinorUnits,
+    /// The same before rounding, in minor units.
+    pub precise_amount: Quantity,
+    /// Events in it.
+    pub events_count: u64,
+    /// Sum of the events' fingerprint terms; absent for flat fees.
+    pub fingerprint: Option<u128>,
+    /// First instant it covers.
+    pub from: Timestamp,
+    /// First instant after it.
+    pub to: Timestamp,
+    /// What it was rated from.
+    pub versions: FeeVersions,
+    /// The prices used and what else explains the amount; a JSON object.
+    pub properties: String,
+}
+
+/// An invoice with its fees, in the order of its lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invoice {
+    /// Its id.
+    pub id: InvoiceId,
+    /// Tenant.
+    pub organization: OrganizationId,
+    /// Who owes it.
+    pub customer: CustomerId,
+    /// The subscription, when it is one.
+    pub subscription: Option<SubscriptionId>,
+    /// What it is for.
+    pub kind: InvoiceKind,
+    /// Where it stands.
+    pub status: InvoiceStatus,
+    /// Currency of all its amounts.
+    pub currency: Currency,
+    /// When what is on it fell due; with `occasion` its identity (I4).
+    pub due_at: Timestamp,
+    /// The first thing billed on it: two runs that bill it at once meet here.
+    pub occasion: String,
+    /// Start of the period it is for.
+    pub period_start: Timestamp,
+    /// End of the period it is for.
+    pub period_end: Timestamp,
+    /// When it is (or, a draft, will be) issued.
+    pub issued_at: Timestamp,
+    /// By when to pay.
+    pub due_date: Timestamp,
+    /// When it was settled.
+    pub paid_at: Option<Timestamp>,
+    /// The run that made it.
+    pub run: Option<BillingRunId>,
+    /// Its lines.
+    pub fees: Vec<Fee>,
+    /// Σ fees, and as long as nothing reduces or taxes it the amount due.
+    pub total: MinorUnits,
+}
