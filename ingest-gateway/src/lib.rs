@@ -2,4 +2,5 @@
 //!
 //! It refuses to know prices, periods, customers or SQL: keys, metric codes and limits come from a catalog snapshot.
 
+pub mod parse;
 pub mod sink;

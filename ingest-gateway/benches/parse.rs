@@ -1,0 +1,160 @@
+//! Parse + validate + push of a batch of 1,000 events of 250 bytes, against serde_json in the same run.
+//!
+//! `cargo bench -p ingest-gateway --bench parse`; the figures are in the head of `src/parse/mod.rs`.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use domain::event_batch::{EventBatch, EventRow};
+use domain::identity::Content;
+use domain::ids::OrganizationId;
+use domain::time::Timestamp;
+use ingest_gateway::parse::{ParseLimits, parse_batch};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::hint::black_box;
+
+const EVENTS: u64 = 1_000;
+const LIMITS: ParseLimits = ParseLimits { max_depth: 64, max_events: 10_000 };
+
+/// A batch as an inference service sends it: 250 bytes an event, separator included.
+fn body() -> String {
+    let mut body = String::from("{\"events\":[");
+    for number in 0..EVENTS {
+        let start = body.len();
+        let separator = if number == 0 { "" } else { "," };
+        write!(
+            body,
+            "{separator}{{\"transaction_id\":\"req-7f3a{number:08}-0001\",\"external_customer_id\":\"customer-{:05}\",\
+             \"code\":\"generated_tokens\",\"timestamp\":\"2026-03-01T12:{:02}:{:02}.{:06}Z\",\"properties\":{{\
+             \"tokens\":{},\"model\":\"large-2\",\"region\":\"eu-central-1\",\"price\":0.000{:03}",
+            number * 7 % 997,
+            number / 60 % 60,
+            number % 60,
+            number * 997 % 1_000_000,
+            number * 31 % 4_096,
+            number % 1_000,
+        )
+        .unwrap();
+        let missing = 250 - (body.len() - start) - ",\"note\":\"\"}}".len();
+        write!(body, ",\"note\":\"{}\"}}}}", "x".repeat(missing)).unwrap();
+        assert_eq!(body.len() - start, 250);
+    }
+    body.push_str("]}");
+    body
+}
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    #[serde(borrow)]
+    events: Vec<Event<'a>>,
+}
+
+/// The baseline: what one would write with serde_json. It does not look for repeated names inside the properties.
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow)]
+    transaction_id: Cow<'a, str>,
+    #[serde(borrow)]
+    external_customer_id: Cow<'a, str>,
+    #[serde(borrow)]
+    code: Cow<'a, str>,
+    #[serde(borrow)]
+    timestamp: Cow<'a, str>,
+    #[serde(borrow)]
+    properties: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct SonicRequest<'a> {
+    #[serde(borrow)]
+    events: Vec<SonicEvent<'a>>,
+}
+
+#[derive(Deserialize)]
+struct SonicEvent<'a> {
+    transaction_id: &'a str,
+    external_customer_id: &'a str,
+    code: &'a str,
+    timestamp: &'a str,
+    #[serde(borrow)]
+    properties: sonic_rs::LazyValue<'a>,
+}
+
+fn push(batch: &mut EventBatch, transaction_id: &str, customer: &str, code: &str, timestamp: &str, properties: &str) {
+    assert!((1..=255).contains(&transaction_id.len()) && (1..=255).contains(&customer.len()));
+    assert!((1..=255).contains(&code.len()) && properties.starts_with('{'));
+    let timestamp = Timestamp::parse(timestamp).unwrap();
+    let content = Content { code, customer, subscription: "", properties, precise_total_amount_cents: "" };
+    batch.push(&EventRow { transaction_id, timestamp, content });
+}
+
+fn with_serde_json(body: &[u8]) -> EventBatch {
+    let request: Request<'_> = serde_json::from_slice(body).unwrap();
+    let mut batch = EventBatch::new(OrganizationId(uuid::Uuid::nil()), Timestamp(0));
+    for event in &request.events {
+        let (customer, properties) = (&event.external_customer_id, event.properties.get());
+        push(&mut batch, &event.transaction_id, customer, &event.code, &event.timestamp, properties);
+    }
+    batch
+}
+
+fn with_sonic(body: &[u8]) -> EventBatch {
+    let request: SonicRequest<'_> = sonic_rs::from_slice(body).unwrap();
+    let mut batch = EventBatch::new(OrganizationId(uuid::Uuid::nil()), Timestamp(0));
+    for event in &request.events {
+        let properties = event.properties.as_raw_str();
+        push(&mut batch, event.transaction_id, event.external_customer_id, event.code, event.timestamp, properties);
+    }
+    batch
+}
+
+fn with_scanner(body: &[u8]) -> EventBatch {
+    parse_batch(body, LIMITS, OrganizationId(uuid::Uuid::nil()), Timestamp(0)).unwrap()
+}
+
+fn push_again(parsed: &EventBatch) -> EventBatch {
+    let mut batch = EventBatch::new(parsed.organization, Timestamp(0));
+    for row in 0..parsed.len() {
+        let content = Content {
+            code: parsed.codes.get(row),
+            customer: parsed.customers.get(row),
+            subscription: "",
+            properties: parsed.properties.get(row),
+            precise_total_amount_cents: "",
+        };
+        batch.push(&EventRow {
+            transaction_id: parsed.transaction_ids.get(row),
+            timestamp: parsed.timestamps[row],
+            content,
+        });
+    }
+    batch
+}
+
+fn parse(criterion: &mut Criterion) {
+    let body = body();
+    assert_eq!(with_scanner(body.as_bytes()), with_serde_json(body.as_bytes()));
+    assert_eq!(with_scanner(body.as_bytes()), with_sonic(body.as_bytes()));
+    let parsed = with_scanner(body.as_bytes());
+    let mut group = criterion.benchmark_group("batch of 1,000 events of 250 bytes");
+    group.throughput(Throughput::Elements(EVENTS));
+    group.bench_function("scanner", |b| b.iter(|| with_scanner(black_box(body.as_bytes()))));
+    group.bench_function("serde_json, raw properties", |b| b.iter(|| with_serde_json(black_box(body.as_bytes()))));
+    group.bench_function("sonic-rs, lazy properties", |b| b.iter(|| with_sonic(black_box(body.as_bytes()))));
+    group.bench_function("push alone", |b| b.iter(|| push_again(black_box(&parsed))));
+    group.bench_function("serde_json, to a tree, no push", |b| {
+        b.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(body.as_bytes())).unwrap());
+    });
+    group.bench_function("simd-json, copy and tape, no push", |b| {
+        b.iter(|| {
+            let mut copy = black_box(body.as_bytes()).to_vec();
+            simd_json::to_tape(&mut copy).unwrap().0.len()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, parse);
+criterion_main!(benches);
