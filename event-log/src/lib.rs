@@ -7,11 +7,13 @@
 //! - [`settings`]: how to reach the brokers, and which timeouts must fit into which
 //! - [`topic`]: creates or verifies the topic; a wrong one is an error that says what to change
 //! - [`producer`]: lines in, acknowledgements out (I1: answered only when the brokers hold every record)
+//! - [`consumer`]: records out, with their positions; rebalances
 //! - [`testing`]: a real broker for tests
 //! - [`partitioning`]: which partition an id belongs to, for ever
 //!
 //! It refuses to judge events and to retry what a client must decide about: a record that failed may have been kept.
 
+pub mod consumer;
 pub mod partitioning;
 pub mod producer;
 pub mod settings;

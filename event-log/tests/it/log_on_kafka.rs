@@ -154,3 +154,61 @@ async fn a_full_queue_refuses_before_anything_is_taken_and_silent_brokers_are_ma
     let outcome = log.append(&batch(OrganizationId::random(), ["t".to_owned()].into_iter())).await;
     assert!(matches!(outcome, Err(LogError::MaybeKept(_))), "{outcome:?}");
 }
+
+async fn next_record(member: &mut event_log::consumer::LogConsumer) -> event_log::consumer::Delivery {
+    tokio::time::timeout(PATIENCE, member.next()).await.expect("the log handed out nothing for 30 s").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_member_takes_partitions_over_only_after_the_first_handed_them_over() {
+    use event_log::consumer::{Delivery, LogConsumer, high_watermarks};
+    let directory = tempfile::tempdir().unwrap();
+    let kafka = DevKafka::start(directory.path(), 1).unwrap();
+    let settings = settings(&kafka);
+    topic::ensure(&settings, PATIENCE).await.unwrap();
+    let log = LogProducer::start(&settings, 6).unwrap();
+    let organization = OrganizationId::random();
+    log.append(&batch(organization, (0..600).map(|event| event.to_string()))).await.unwrap();
+    assert_eq!(high_watermarks(&settings, 6, PATIENCE).await.unwrap().values().sum::<u64>(), 6);
+
+    let mut first = LogConsumer::join(&settings, "aggregator").unwrap();
+    let Delivery::Assigned(owned) = next_record(&mut first).await else { panic!("a record before its assignment") };
+    assert_eq!(owned.len(), 6);
+    let mut stored = std::collections::BTreeMap::new();
+    while stored.len() < 6 {
+        let Delivery::Record(record) = next_record(&mut first).await else { panic!("not a record") };
+        stored.insert(record.partition, record.offset);
+    }
+    first.commit(&stored).await.unwrap();
+
+    let mut second = LogConsumer::join(&settings, "aggregator").unwrap();
+    let Delivery::Revoked(revoked, handover) = next_record(&mut first).await else { panic!("not a rebalance") };
+    assert_eq!(revoked.len(), 3);
+    let early = tokio::time::timeout(Duration::from_secs(2), second.next()).await;
+    assert!(
+        !matches!(&early, Ok(Some(Delivery::Assigned(taken))) if taken.iter().any(|number| revoked.contains(number))),
+        "a partition had two owners"
+    );
+    drop(handover);
+    let mut taken = match early {
+        Ok(Some(Delivery::Assigned(none))) => none,
+        _ => Vec::new(),
+    };
+    while taken.is_empty() {
+        match next_record(&mut second).await {
+            Delivery::Assigned(partitions) => taken = partitions,
+            other => panic!("{other:?}"),
+        }
+    }
+    taken.sort_unstable();
+    let mut expected = revoked;
+    expected.sort_unstable();
+    assert_eq!(taken, expected);
+    // What the first committed is not read again; what comes now is read once, by whoever owns it.
+    log.append(&batch(organization, (600..1_200).map(|event| event.to_string()))).await.unwrap();
+    for _ in 0..3 {
+        let Delivery::Record(record) = next_record(&mut second).await else { panic!("not a record") };
+        assert_eq!(record.offset, 1);
+        assert!(expected.contains(&record.partition));
+    }
+}
