@@ -16,6 +16,11 @@ mod problem;
 mod scan;
 mod timestamp;
 
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;
+
 pub use problem::{Field, Flaw, MAX_LISTED_PROBLEMS, Place, Problem, Problems};
 pub use scan::{Malformed, Syntax};
 
