@@ -1,1 +1,23 @@
-//! rater
+//! From usage to fees: whose usage it is, how much, and what it costs.
+//!
+//! Where to look, in the order in which a fee comes about:
+//! - [`view`]: what of the catalog a rating needs, in memory
+//! - [`whose_usage`]: which events belong to which subscription
+//! - [`lines`]: filters and groups: which fee of a charge an event belongs to
+//! - [`plan`]: all of it as a fixed number of questions to the store, however many subscriptions
+//! - [`rate`]: asking them, and pricing the answers ([`rated`] is what comes out)
+//! - [`aggregate`]: the same quantities from single events, for charges that look at events one by one
+//! - [`proof`]: one fee counted again, event by event
+//!
+//! It refuses to read clocks, to write anything, and to know invoices.
+//!
+//! Invariants asserted here: I3 (a fee is a function of catalog versions, cut and events), I5 (amounts are exact and rounded
+//! once), I8 (every question names its organization), I9 (what no charge takes is counted and can be listed).
+
+#[cfg(test)]
+mod fixtures;
+pub mod intervals;
+pub mod lines;
+
+pub mod view;
+pub mod whose_usage;

@@ -33,6 +33,10 @@ impl<'a> Properties<'a> {
     pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Vec<PropertyError>> {
         match value {
             Some(value) if self.errors.is_empty() => Ok(value),
+            None if self.errors.is_empty() => {
+                // Readers report what they refuse; if one ever does not, the refusal must not be without a word.
+                Err(vec![PropertyError { path: "properties".into(), reason: "cannot be read".into() }])
+            }
             _ => Err(self.errors),
         }
     }
