@@ -4,4 +4,4 @@ mod store;
 mod types;
 
 pub use store::EventStore;
-pub use types::{EventOfFee, Measure, MetricScope, UsageQuery, UsageRow, UsageWindow, Verification};
+pub use types::{EventOfFee, Measure, MetricScope, SeriesSummary, UsageQuery, UsageRow, UsageWindow, Verification};

@@ -1,6 +1,6 @@
 //! The store's read side.
 
-use super::types::{EventOfFee, UsageQuery, UsageRow, Verification};
+use super::types::{EventOfFee, SeriesSummary, UsageQuery, UsageRow, Verification};
 use crate::connection::StoreConfig;
 use crate::error::StoreError;
 use crate::reads::{
@@ -47,6 +47,16 @@ impl EventStore {
         &self,
         _query: &UsageQuery,
         _on_event: impl FnMut(EventOfFee) + Send,
+    ) -> Result<(), StoreError> {
+        Err(StoreError::Engine(PENDING.into()))
+    }
+
+    /// Every series of an organization that has events at the cut, in no order; voided events are left out. One query.
+    pub async fn series(
+        &self,
+        _organization: OrganizationId,
+        _cut: &Cut,
+        _on_series: impl FnMut(SeriesSummary) + Send,
     ) -> Result<(), StoreError> {
         Err(StoreError::Engine(PENDING.into()))
     }

@@ -79,6 +79,28 @@ pub struct UsageRow {
     pub quantity: BigDecimal,
     /// Events whose value is there but unusable: they count as 0 and are listed as `invalid_value` (I9).
     pub invalid_count: u64,
+    /// Events whose value took part in the measure (for a count: all). Without any the measure is 0 and says nothing: so a
+    /// maximum over several rows leaves those rows out.
+    pub valued_count: u64,
+}
+
+/// One series that has events, for finding what no subscription is charged for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesSummary {
+    /// Metric code.
+    pub code: String,
+    /// External customer id, empty when the events name none.
+    pub customer: String,
+    /// External subscription id, empty when the events name none.
+    pub subscription: String,
+    /// Its name.
+    pub series: SeriesId,
+    /// Events in it that count at the cut.
+    pub events: u64,
+    /// Timestamp of its first event.
+    pub first: Timestamp,
+    /// Timestamp of its last event.
+    pub last: Timestamp,
 }
 
 /// One event of a fee, with what proving needs.
