@@ -1,0 +1,18 @@
+//! Load generator, exactness audit and benchmarks of Tollgate.
+//!
+//! Purpose: tell an architect how much a given installation takes, how fast it answers, what it costs in CPU, and whether
+//! every acknowledged event is stored and rated, exactly once. It drives the system over HTTP alone, as a client would, and
+//! believes nothing that the system says about itself where it can count for itself.
+//!
+//! Where to look, in the order of a run:
+//! - [`workload`]: what is sent, as pure functions of a seed; [`profiles`]: the shapes of load
+//! - [`setup`]: the organization, metrics, plan and customers, through the API
+//! - [`drive`]: sends it on schedule over [`client`]
+//! - [`oracle`]: what must be stored and rated; [`audit`]: whether it is
+//! - [`measure`]: latencies, CPU, memory, freshness; [`report`]: table, JSON, HTML
+//! - [`bench`]: the fixed set of measurements, with baselines
+//! - [`cli`]: the commands
+//!
+//! Invariants checked from outside: I1 (2xx is durable, 4xx stored nothing), I2 (once), I9 (restamped copies are counted).
+
+pub mod workload;
