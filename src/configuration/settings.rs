@@ -1,0 +1,119 @@
+//! The table of all settings.
+
+/// One setting: a key in a section of the file, an environment variable and a flag.
+#[derive(Debug)]
+pub struct Setting {
+    /// `section.key` as in the file.
+    pub name: &'static str,
+    /// The flag without its dashes.
+    pub flag: &'static str,
+    /// Text of the default; empty when there is none.
+    pub default: &'static str,
+    /// Never printed.
+    pub secret: bool,
+    /// What a value looks like, for help texts.
+    pub value: &'static str,
+    /// What it does, one line.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// Its section of the file.
+    #[must_use]
+    pub fn section(&self) -> &'static str {
+        self.name.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// Its key inside the section.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        self.name.split_once('.').map_or(self.name, |(_, key)| key)
+    }
+
+    /// Its environment variable, `TOLLGATE_<SECTION>_<KEY>`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("TOLLGATE_{}_{}", self.section(), self.key()).to_uppercase()
+    }
+}
+
+/// The setting called `name`.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+const fn setting(
+    name: &'static str,
+    flag: &'static str,
+    value: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { name, flag, default, secret: false, value, help }
+}
+
+const fn secret(name: &'static str, flag: &'static str, help: &'static str) -> Setting {
+    Setting { name, flag, default: "", secret: true, value: "SECRET", help }
+}
+
+/// Every setting there is, in the order they are shown.
+pub static SETTINGS: &[Setting] = &[
+    setting("data.dir", "data-dir", "DIR", "./tollgate-data", "Where everything embedded is kept"),
+    setting("server.listen", "listen", "ADDR", "127.0.0.1:8080", "Address and port of the HTTP API"),
+    setting(
+        "server.request_timeout_seconds",
+        "server-request-timeout-seconds",
+        "SECONDS",
+        "120",
+        "Longest time one request may take to be answered",
+    ),
+    setting(
+        "server.drain_seconds",
+        "server-drain-seconds",
+        "SECONDS",
+        "20",
+        "On SIGTERM or Ctrl-C: time for requests under way before they are cut off",
+    ),
+    secret(
+        "admin.secret",
+        "admin-secret",
+        "Secret of the admin routes, at least 32 characters; generated when not set",
+    ),
+    setting("ingest.mode", "ingest", "direct", "direct", "How events reach the store; this version has 'direct'"),
+    setting(
+        "ingest.memory_bytes",
+        "ingest-memory-bytes",
+        "BYTES",
+        "268435456",
+        "Memory for requests under way; beyond it clients get 503 with Retry-After",
+    ),
+    setting(
+        "engine.lib",
+        "engine-lib",
+        "FILE",
+        "",
+        "libchdb.so of the embedded engine; else where `make build` put it",
+    ),
+    setting("clickhouse.url", "clickhouse-url", "URL", "", "A ClickHouse server in place of the embedded engine"),
+    setting("clickhouse.user", "clickhouse-user", "NAME", "default", "User at that server"),
+    secret("clickhouse.password", "clickhouse-password", "Password at that server"),
+    setting("clickhouse.database", "clickhouse-database", "NAME", "tollgate", "Database that holds the event tables"),
+    setting("database.url", "database-url", "URL", "", "A database in place of the embedded SQLite file"),
+    setting(
+        "billing.automatic",
+        "billing-automatic",
+        "true|false",
+        "true",
+        "Bill live organizations as their periods end",
+    ),
+    setting(
+        "billing.check_seconds",
+        "billing-check-seconds",
+        "SECONDS",
+        "60",
+        "How often automatic billing looks for periods that have ended",
+    ),
+    setting("log.format", "log-format", "text|json", "text", "Form of the log on standard error"),
+    setting("log.level", "log-level", "FILTER", "info", "Log filter, such as 'info' or 'info,tollgate=debug'"),
+];

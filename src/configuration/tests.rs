@@ -1,0 +1,117 @@
+use super::*;
+use clap::{Args, FromArgMatches};
+
+fn flags(arguments: &[&str]) -> SettingFlags {
+    let command = SettingFlags::augment_args(clap::Command::new("tollgate"));
+    let matches = command.try_get_matches_from(std::iter::once(&"tollgate").chain(arguments)).unwrap();
+    SettingFlags::from_arg_matches(&matches).unwrap()
+}
+
+fn loaded(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Loaded, ConfigurationError> {
+    let environment = variables.iter().map(|(name, value)| ((*name).to_string(), (*value).into()));
+    load_from(&flags(arguments), environment)
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+fn problems(result: Result<Loaded, ConfigurationError>) -> String {
+    result.expect_err("this configuration is wrong").to_string()
+}
+
+#[test]
+fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
+    let file = file("[server]\nlisten = '127.0.0.1:1'\ndrain_seconds = 7\n[billing]\nautomatic = false\n");
+    let config = ["--config", file.path().to_str().unwrap()];
+    let seen = |arguments: &[&str], variables| {
+        let all: Vec<&str> = config.iter().chain(arguments).copied().collect();
+        loaded(&all, variables).unwrap().configuration
+    };
+    let environment: &[(&str, &str)] = &[("TOLLGATE_SERVER_LISTEN", "127.0.0.1:2")];
+    assert_eq!(seen(&["--listen", "127.0.0.1:3"], environment).listen.port(), 3);
+    assert_eq!(seen(&[], environment).listen.port(), 2);
+    assert_eq!(seen(&[], &[]).listen.port(), 1);
+    assert_eq!(loaded(&[], &[]).unwrap().configuration.listen.port(), 8080);
+    assert!(!seen(&[], &[]).billing_automatic, "false in the file");
+    assert!(seen(&["--billing-automatic"], &[]).billing_automatic, "a bare flag means true");
+}
+
+#[test]
+fn every_setting_is_named_alike_in_file_environment_and_flag() {
+    for setting in settings::SETTINGS {
+        assert!(!setting.section().is_empty() && !setting.key().is_empty(), "{}", setting.name);
+        let long = setting.name.replace(['.', '_'], "-");
+        let short_by_contract = ["listen", "ingest"];
+        assert!(setting.flag == long || short_by_contract.contains(&setting.flag), "--{} for {}", setting.flag, long);
+    }
+}
+
+#[test]
+fn an_unknown_key_of_the_file_is_an_error_that_names_it_and_the_nearest() {
+    let wrong = file("[server]\nlisten_addr = '127.0.0.1:1'\nlisen = 'x'\n[severs]\nlisten='x'\n");
+    let text = problems(loaded(&["--config", wrong.path().to_str().unwrap()], &[]));
+    assert!(text.contains("unknown key 'server.lisen' (did you mean server.listen?)"), "{text}");
+    assert!(text.contains("unknown key 'severs.listen' (did you mean server.listen?)"), "{text}");
+    assert!(text.contains("unknown key 'server.listen_addr'"), "{text}");
+}
+
+#[test]
+fn an_unknown_variable_is_a_warning_and_an_unknown_flag_an_error() {
+    let seen = loaded(&[], &[("TOLLGATE_SERVER_LISEN", "x"), ("TOLLGATE_SERVICE_HOST", "10.0.0.1")]).unwrap();
+    assert_eq!(
+        seen.warnings,
+        [
+            "TOLLGATE_SERVER_LISEN is no setting and is ignored (did you mean TOLLGATE_SERVER_LISTEN?)",
+            "TOLLGATE_SERVICE_HOST is no setting and is ignored",
+        ]
+    );
+    let command = SettingFlags::augment_args(clap::Command::new("tollgate"));
+    let fault = command.try_get_matches_from(["tollgate", "--lisen", "x"]).unwrap_err().to_string();
+    assert!(fault.contains("--lisen") && fault.contains("--listen"), "{fault}");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_each_with_its_place() {
+    let text = problems(loaded(
+        &["--listen", "nowhere", "--clickhouse-url", "localhost"],
+        &[("TOLLGATE_ADMIN_SECRET", "short"), ("TOLLGATE_BILLING_AUTOMATIC", "maybe")],
+    ));
+    assert!(text.contains("--listen: 'nowhere' is not an address and port"), "{text}");
+    assert!(text.contains("--clickhouse-url: 'localhost' is not an address"), "{text}");
+    assert!(text.contains("TOLLGATE_BILLING_AUTOMATIC: 'maybe' is not true or false"), "{text}");
+}
+
+#[test]
+fn a_short_admin_secret_and_contradicting_timeouts_are_refused_without_printing_the_secret() {
+    let text = problems(loaded(
+        &["--server-drain-seconds", "50", "--server-request-timeout-seconds", "40"],
+        &[("TOLLGATE_ADMIN_SECRET", "a-secret-of-24-characters")],
+    ));
+    assert!(text.contains("TOLLGATE_ADMIN_SECRET: has 25 characters, at least 32 are needed"), "{text}");
+    assert!(
+        text.contains("--server-drain-seconds (50 s) is longer than --server-request-timeout-seconds (40 s)"),
+        "{text}"
+    );
+    assert!(!text.contains("a-secret"), "{text}");
+}
+
+#[test]
+fn the_effective_configuration_is_a_file_that_loads_to_the_same_and_shows_no_secret() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let first = loaded(&["--listen", "127.0.0.1:9"], &[("TOLLGATE_ADMIN_SECRET", secret)]).unwrap();
+    let printed = effective_toml(&first.layers);
+    assert!(!printed.contains(secret) && printed.contains("secret is set and not shown"), "{printed}");
+    let again = file(&printed);
+    let second = loaded(&["--config", again.path().to_str().unwrap()], &[]).unwrap();
+    assert_eq!(second.configuration.listen.port(), 9);
+    assert_eq!(second.configuration.billing_check, first.configuration.billing_check);
+}
+
+#[test]
+fn a_mode_this_version_does_not_have_is_refused() {
+    let text = problems(loaded(&["--ingest", "streaming"], &[]));
+    assert_eq!(text, "--ingest: 'streaming' is not 'direct', the one mode of this version");
+}

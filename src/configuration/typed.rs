@@ -1,0 +1,125 @@
+//! The configuration as the program uses it.
+
+use super::layers::Layers;
+use super::values::Reader;
+use http_api::Secret;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A ClickHouse server that takes the embedded engine's place.
+#[derive(Clone, Debug)]
+pub struct ClickHouseServer {
+    /// Without a final slash.
+    pub url: String,
+    /// User name.
+    pub user: String,
+    /// Password, may be empty.
+    pub password: Secret,
+}
+
+/// All settings, parsed.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// `data.dir`
+    pub data_dir: PathBuf,
+    /// `server.listen`
+    pub listen: SocketAddr,
+    /// `server.request_timeout_seconds`
+    pub request_timeout: Duration,
+    /// `server.drain_seconds`
+    pub drain: Duration,
+    /// `admin.secret`
+    pub admin_secret: Option<Secret>,
+    /// `ingest.memory_bytes`
+    pub ingest_memory_bytes: usize,
+    /// `engine.lib`
+    pub engine_library: Option<PathBuf>,
+    /// `clickhouse.url` with its user and password
+    pub clickhouse: Option<ClickHouseServer>,
+    /// `clickhouse.database`
+    pub clickhouse_database: String,
+    /// `database.url`
+    pub database_url: Option<String>,
+    /// `billing.automatic`
+    pub billing_automatic: bool,
+    /// `billing.check_seconds`
+    pub billing_check: Duration,
+    /// `log.format`
+    pub log_format: LogFormat,
+    /// `log.level`
+    pub log_level: String,
+}
+
+/// The least memory for requests under way: one batch of the greatest size must fit, else nothing ever would.
+const LEAST_INGEST_MEMORY: usize = 32 << 20;
+
+impl Configuration {
+    /// Parses every value; `None` when one of them does not parse, with the reasons added to `problems`.
+    pub(super) fn from_layers(layers: &Layers, problems: &mut Vec<String>) -> Option<Self> {
+        let mut reader = Reader::new(layers, problems);
+        // Every value is read before the first `?`, so that all mistakes are told at once.
+        let listen =
+            reader.parsed("server.listen", "an address and port such as '127.0.0.1:8080'", |text| text.parse().ok());
+        let request_timeout = reader.seconds("server.request_timeout_seconds");
+        let drain = reader.seconds("server.drain_seconds");
+        let mode = reader
+            .parsed("ingest.mode", "'direct', the one mode of this version", |text| (text == "direct").then_some(()));
+        let ingest_memory_bytes = reader.bytes("ingest.memory_bytes", LEAST_INGEST_MEMORY);
+        let clickhouse_url = reader.http_url("clickhouse.url");
+        let clickhouse_database = reader.parsed("clickhouse.database", "a name of letters, digits and '_'", database);
+        let billing_automatic = reader.boolean("billing.automatic");
+        let billing_check = reader.seconds("billing.check_seconds");
+        let log_format = reader.parsed("log.format", "'text' or 'json'", log_format);
+        let log_level = reader.parsed("log.level", "a log filter such as 'info' or 'info,tollgate=debug'", log_level);
+        let text = |name| reader.text(name);
+        mode?;
+        let clickhouse = clickhouse_url?.map(|url| ClickHouseServer {
+            url,
+            user: text("clickhouse.user").unwrap_or_default(),
+            password: Secret::new(text("clickhouse.password").unwrap_or_default()),
+        });
+        Some(Self {
+            data_dir: PathBuf::from(text("data.dir").unwrap_or_else(|| ".".into())),
+            listen: listen?,
+            request_timeout: request_timeout?,
+            drain: drain?,
+            admin_secret: text("admin.secret").map(Secret::new),
+            ingest_memory_bytes: ingest_memory_bytes?,
+            engine_library: text("engine.lib").map(PathBuf::from),
+            clickhouse,
+            clickhouse_database: clickhouse_database?,
+            database_url: text("database.url"),
+            billing_automatic: billing_automatic?,
+            billing_check: billing_check?,
+            log_format: log_format?,
+            log_level: log_level?,
+        })
+    }
+}
+
+fn database(text: &str) -> Option<String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    (plain && !text.is_empty() && !text.as_bytes()[0].is_ascii_digit()).then(|| text.to_string())
+}
+
+fn log_format(text: &str) -> Option<LogFormat> {
+    match text {
+        "text" => Some(LogFormat::Text),
+        "json" => Some(LogFormat::Json),
+        _ => None,
+    }
+}
+
+fn log_level(text: &str) -> Option<String> {
+    text.parse::<tracing_subscriber::EnvFilter>().ok().map(|_| text.to_string())
+}
