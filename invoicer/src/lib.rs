@@ -2,5 +2,6 @@
 
 pub mod assemble;
 pub mod due;
+pub mod ledger;
 pub mod local_days;
 pub mod model;

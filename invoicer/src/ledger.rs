@@ -1,0 +1,83 @@
+//! The ledger: fees, invoices, their numbers, how far everything is billed, and the runs. Rows in, rows out.
+//!
+//! Where to look:
+//! - [`schema`]: the tables and the keys that hold I4
+//! - [`write`]: a batch of invoices in one transaction; [`frontiers`]: what makes it exactly once
+//! - [`runs`]: billing runs as rows
+//! - [`invoices`], [`fees`]: reading
+//! - [`bulk`]: many rows in few statements
+//!
+//! It refuses to decide what is due, to rate, and to read a clock. Every read that serves a tenant names the organization (I8).
+//! On an error nothing of the transaction is kept.
+
+pub mod bulk;
+pub mod fees;
+pub mod frontiers;
+pub mod invoices;
+pub mod runs;
+pub mod schema;
+pub mod write;
+
+use crate::model::UnknownText;
+use domain::ids::SubscriptionId;
+use domain::money::{Currency, MoneyError};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+use std::fmt::Display;
+use uuid::Uuid;
+
+/// Why the ledger cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The database refused, or is not there.
+    #[error("the ledger database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A value that this program did not write.
+    #[error("the ledger holds a {column} that cannot be read: '{value}'")]
+    Corrupt {
+        /// Table and column.
+        column: String,
+        /// What stands there.
+        value: String,
+    },
+    /// JSON that this program did not write.
+    #[error("the ledger holds JSON that cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Sums past 64 bits.
+    #[error(transparent)]
+    Money(#[from] MoneyError),
+    /// Stretches of one subscription in a batch that do not follow one another: a fault of this program.
+    #[error("the periods of subscription {subscription} are not billed in order")]
+    OutOfOrder {
+        /// Whose.
+        subscription: SubscriptionId,
+    },
+    /// More than 9.2 × 10¹⁸ of something counted.
+    #[error("a count passes 9,223,372,036,854,775,807")]
+    TooManyEvents,
+}
+
+impl LedgerError {
+    fn corrupt(column: &str, value: impl Display) -> Self {
+        Self::Corrupt { column: column.to_owned(), value: value.to_string().chars().take(64).collect() }
+    }
+}
+
+impl From<UnknownText> for LedgerError {
+    fn from(error: UnknownText) -> Self {
+        Self::Corrupt { column: "text".into(), value: error.to_string() }
+    }
+}
+
+fn read_uuid(row: &AnyRow, column: &str) -> Result<Uuid, LedgerError> {
+    let text: &str = row.try_get(column)?;
+    text.parse().map_err(|_| LedgerError::corrupt(column, text))
+}
+
+fn read_currency(row: &AnyRow, column: &str) -> Result<Currency, LedgerError> {
+    let text: &str = row.try_get(column)?;
+    text.parse().map_err(|_| LedgerError::corrupt(column, text))
+}
+
+#[cfg(test)]
+mod tests;

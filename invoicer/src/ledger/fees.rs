@@ -1,0 +1,216 @@
+//! Reading fees: one, or a page with the number of all that match. Always inside one organization (I8).
+
+use super::invoices::PageOf;
+use super::{LedgerError, read_currency, read_uuid};
+use crate::model::{FeeKind, FeePayment, FeeVersions};
+use domain::ids::{ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId, SubscriptionId};
+use domain::money::{Currency, MinorUnits};
+use domain::position::Cut;
+use domain::time::Timestamp;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
+
+/// Columns a list of fees may be ordered by.
+pub const ORDER_COLUMNS: &[&str] =
+    &["created_at", "updated_at", "amount_cents", "events_count", "fee_type", "payment_status", "period_start"];
+
+/// Which fees.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FeeFilter {
+    /// On one invoice.
+    pub invoice: Option<InvoiceId>,
+    /// Of one customer.
+    pub customer: Option<CustomerId>,
+    /// Of one subscription.
+    pub subscription: Option<SubscriptionId>,
+    /// Of this kind.
+    pub kind: Option<FeeKind>,
+    /// Paid or not.
+    pub payment: Option<FeePayment>,
+}
+
+/// A fee as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFee {
+    /// Its id.
+    pub id: FeeId,
+    /// Tenant.
+    pub organization: OrganizationId,
+    /// On which invoice.
+    pub invoice: Option<InvoiceId>,
+    /// Who owes it.
+    pub customer: CustomerId,
+    /// For which subscription.
+    pub subscription: Option<SubscriptionId>,
+    /// Why.
+    pub kind: FeeKind,
+    /// By which charge.
+    pub charge: Option<ChargeId>,
+    /// Which filter and group of the charge.
+    pub line_key: String,
+    /// First instant it covers.
+    pub from: Timestamp,
+    /// First instant after it.
+    pub to: Timestamp,
+    /// Title.
+    pub description: String,
+    /// Code of the metric.
+    pub metric_code: Option<String>,
+    /// Quantity, in its shortest exact form. A text here and below: a product may have more digits than an input may.
+    pub units: String,
+    /// Price of a unit, in minor units.
+    pub unit_amount: String,
+    /// What is owed.
+    pub amount: MinorUnits,
+    /// The same before rounding, in minor units.
+    pub precise_amount: String,
+    /// Currency of the amounts.
+    pub currency: Currency,
+    /// Events in it.
+    pub events_count: u64,
+    /// Fingerprint of the events, 32 hexadecimal digits.
+    pub fingerprint: Option<String>,
+    /// The cut it was rated at.
+    pub cut: Option<Cut>,
+    /// The versions it was rated from.
+    pub versions: FeeVersions,
+    /// What explains the amount; a JSON object.
+    pub properties: String,
+    /// Paid or not.
+    pub payment: FeePayment,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+pub(super) const SELECT: &str = "SELECT f.id, f.organization_id, f.invoice_id, f.customer_id, f.subscription_id, f.fee_type, f.charge_id, f.line_key, \
+    f.period_start, f.period_end, f.description, f.metric_code, f.units, f.unit_amount_cents, f.amount_cents, \
+    f.precise_amount_cents, f.currency, f.events_count, f.event_fingerprint, f.plan_version, f.metric_version, \
+    f.properties, f.payment_status, f.created_at, f.updated_at, c.positions \
+    FROM fees f LEFT JOIN rating_cuts c ON c.id = f.cut_id";
+
+/// A page of fees and the number of all that match.
+///
+/// # Errors
+/// As the database.
+pub async fn list(
+    connection: &mut AnyConnection,
+    organization: OrganizationId,
+    filter: &FeeFilter,
+    page: &PageOf,
+) -> Result<(Vec<StoredFee>, i64), LedgerError> {
+    let (condition, values) = condition(organization, filter);
+    let (limit, offset) = (values.len() + 1, values.len() + 2);
+    // Paged over ids first: the join with the cuts is made for one page only.
+    let sql = format!(
+        "{SELECT} WHERE f.id IN (SELECT id FROM fees WHERE {condition} ORDER BY {order} LIMIT ${limit} OFFSET ${offset}) \
+         ORDER BY {}",
+        page.order.split(", ").map(|term| format!("f.{term}")).collect::<Vec<_>>().join(", "),
+        order = page.order,
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for value in &values {
+        query = query.bind(value.clone());
+    }
+    let rows = query.bind(page.limit).bind(page.skip).fetch_all(&mut *connection).await?;
+    let count = format!("SELECT COUNT(*) AS total FROM fees WHERE {condition}");
+    let mut query = sqlx::query(AssertSqlSafe(count));
+    for value in values {
+        query = query.bind(value);
+    }
+    let total = query.fetch_one(connection).await?.try_get("total")?;
+    Ok((rows.iter().map(fee_of).collect::<Result<_, _>>()?, total))
+}
+
+/// One fee of an organization.
+///
+/// # Errors
+/// As the database.
+pub async fn get(
+    connection: &mut AnyConnection,
+    organization: OrganizationId,
+    id: FeeId,
+) -> Result<Option<StoredFee>, LedgerError> {
+    let sql = format!("{SELECT} WHERE f.organization_id = $1 AND f.id = $2");
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(organization.to_string()).bind(id.to_string());
+    query.fetch_optional(connection).await?.as_ref().map(fee_of).transpose()
+}
+
+/// One fee of any organization: for the operator's own command line, never behind a route (I8).
+///
+/// # Errors
+/// As the database.
+pub async fn get_of_any(connection: &mut AnyConnection, id: FeeId) -> Result<Option<StoredFee>, LedgerError> {
+    let sql = format!("{SELECT} WHERE f.id = $1");
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(id.to_string());
+    query.fetch_optional(connection).await?.as_ref().map(fee_of).transpose()
+}
+
+fn condition(organization: OrganizationId, filter: &FeeFilter) -> (String, Vec<String>) {
+    let mut values = vec![organization.to_string()];
+    let mut condition = String::from("organization_id = $1");
+    let mut add = |column: &str, value: Option<String>| {
+        if let Some(value) = value {
+            values.push(value);
+            condition.push_str(&format!(" AND {column} = ${}", values.len()));
+        }
+    };
+    add("invoice_id", filter.invoice.map(|id| id.to_string()));
+    add("customer_id", filter.customer.map(|id| id.to_string()));
+    add("subscription_id", filter.subscription.map(|id| id.to_string()));
+    add("fee_type", filter.kind.map(|kind| kind.as_str().into()));
+    add("payment_status", filter.payment.map(|payment| payment.as_str().into()));
+    (condition, values)
+}
+
+pub(super) fn fee_of(row: &AnyRow) -> Result<StoredFee, LedgerError> {
+    let charge: &str = row.try_get("charge_id")?;
+    let version = |column: &str, value: i64| u32::try_from(value).map_err(|_| LedgerError::corrupt(column, value));
+    Ok(StoredFee {
+        id: FeeId(read_uuid(row, "id")?),
+        organization: OrganizationId(read_uuid(row, "organization_id")?),
+        invoice: optional(row, "invoice_id")?,
+        customer: CustomerId(read_uuid(row, "customer_id")?),
+        subscription: optional(row, "subscription_id")?,
+        kind: row.try_get::<&str, _>("fee_type")?.parse()?,
+        charge: match charge {
+            "" => None,
+            text => Some(text.parse().map_err(|_| LedgerError::corrupt("fees.charge_id", text))?),
+        },
+        line_key: row.try_get("line_key")?,
+        from: Timestamp(row.try_get("period_start")?),
+        to: Timestamp(row.try_get("period_end")?),
+        description: row.try_get("description")?,
+        metric_code: row.try_get("metric_code")?,
+        units: row.try_get("units")?,
+        unit_amount: row.try_get("unit_amount_cents")?,
+        amount: MinorUnits(row.try_get("amount_cents")?),
+        precise_amount: row.try_get("precise_amount_cents")?,
+        currency: read_currency(row, "currency")?,
+        events_count: read_count(row, "events_count")?,
+        fingerprint: row.try_get("event_fingerprint")?,
+        cut: row.try_get::<Option<&str>, _>("positions")?.map(serde_json::from_str).transpose()?,
+        versions: FeeVersions {
+            plan: version("fees.plan_version", row.try_get("plan_version")?)?,
+            metric: row
+                .try_get::<Option<i64>, _>("metric_version")?
+                .map(|value| version("fees.metric_version", value))
+                .transpose()?,
+        },
+        properties: row.try_get("properties")?,
+        payment: row.try_get::<&str, _>("payment_status")?.parse()?,
+        created_at: Timestamp(row.try_get("created_at")?),
+        updated_at: Timestamp(row.try_get("updated_at")?),
+    })
+}
+
+fn optional<T: std::str::FromStr>(row: &AnyRow, column: &str) -> Result<Option<T>, LedgerError> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(|text| text.parse().map_err(|_| LedgerError::corrupt(column, text))).transpose()
+}
+
+fn read_count(row: &AnyRow, column: &str) -> Result<u64, LedgerError> {
+    let count: i64 = row.try_get(column)?;
+    u64::try_from(count).map_err(|_| LedgerError::corrupt(column, count))
+}

@@ -1,0 +1,163 @@
+//! How far each subscription is billed: read whole for a run, moved only from where the writer believed it to be (I4).
+
+use super::LedgerError;
+use super::bulk::{BulkInsert, Cell, placeholders};
+use crate::due::{Chain, Due, Frontier, Frontiers, Part};
+use domain::ids::{OrganizationId, SubscriptionId};
+use domain::time::Timestamp;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use std::collections::{BTreeMap, HashMap};
+
+/// One frontier of one subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FrontierKey {
+    /// Whose.
+    pub subscription: SubscriptionId,
+    /// Of what.
+    pub part: Part,
+    /// On which chain.
+    pub chain: Chain,
+}
+
+impl From<&Due> for FrontierKey {
+    fn from(due: &Due) -> Self {
+        Self { subscription: due.subscription, part: due.part, chain: due.chain }
+    }
+}
+
+/// From where to where one frontier moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrontierMove {
+    /// Tenant.
+    pub organization: OrganizationId,
+    /// Where it must stand; absent: nothing is billed yet.
+    pub after: Option<Frontier>,
+    /// Where it stands then.
+    pub to: Frontier,
+}
+
+/// Frontiers of many subscriptions.
+pub type FrontierMap = HashMap<SubscriptionId, Frontiers>;
+
+const COLUMNS: &str = "subscription_id, part, chain, starts_at, until_at";
+
+/// Every frontier of one organization, or of all: one query however many there are.
+///
+/// # Errors
+/// As the database.
+pub async fn read_all(
+    connection: &mut AnyConnection,
+    organization: Option<OrganizationId>,
+) -> Result<FrontierMap, LedgerError> {
+    let rows = match organization {
+        Some(organization) => {
+            let sql = format!("SELECT {COLUMNS} FROM billing_frontiers WHERE organization_id = $1");
+            sqlx::query(AssertSqlSafe(sql)).bind(organization.to_string()).fetch_all(connection).await?
+        }
+        None => {
+            let sql = format!("SELECT {COLUMNS} FROM billing_frontiers");
+            sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await?
+        }
+    };
+    collect(&rows)
+}
+
+/// The frontiers of these subscriptions.
+///
+/// # Errors
+/// As the database.
+pub async fn read_of(
+    connection: &mut AnyConnection,
+    subscriptions: &[SubscriptionId],
+) -> Result<FrontierMap, LedgerError> {
+    /// Well below the parameters one statement may have.
+    const PER_QUERY: usize = 5000;
+    let mut rows = Vec::new();
+    for some in subscriptions.chunks(PER_QUERY) {
+        let list = placeholders(0, some.len());
+        let sql = format!("SELECT {COLUMNS} FROM billing_frontiers WHERE subscription_id IN ({list})");
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for subscription in some {
+            query = query.bind(subscription.to_string());
+        }
+        rows.extend(query.fetch_all(&mut *connection).await?);
+    }
+    collect(&rows)
+}
+
+fn collect(rows: &[AnyRow]) -> Result<FrontierMap, LedgerError> {
+    let mut map = FrontierMap::new();
+    for row in rows {
+        let subscription = SubscriptionId(super::read_uuid(row, "subscription_id")?);
+        let part = part_of(row.try_get("part")?)?;
+        let chain = chain_of(row.try_get("chain")?)?;
+        let frontier =
+            Frontier { starts_at: Timestamp(row.try_get("starts_at")?), until: Timestamp(row.try_get("until_at")?) };
+        map.entry(subscription).or_default().set(part, chain, frontier);
+    }
+    Ok(map)
+}
+
+/// Moves frontiers; answers false, with some of them moved, when one did not stand where it had to: roll back then.
+///
+/// # Errors
+/// As the database.
+pub async fn advance(
+    connection: &mut AnyConnection,
+    moves: &BTreeMap<FrontierKey, FrontierMove>,
+) -> Result<bool, LedgerError> {
+    let insert = BulkInsert {
+        table: "billing_frontiers",
+        columns: "subscription_id, part, chain, organization_id, starts_at, until_at, moved_from",
+        // A first move has no moved_from: it never equals, so it never overwrites what another run wrote first.
+        tail: "ON CONFLICT (subscription_id, part, chain) DO UPDATE
+               SET until_at = excluded.until_at, moved_from = excluded.moved_from
+               WHERE billing_frontiers.until_at = excluded.moved_from",
+    };
+    let rows = moves.iter().map(|(key, step)| row_of(key, step)).collect();
+    let moved = insert.run(connection, rows).await?;
+    Ok(moved == moves.len() as u64)
+}
+
+fn row_of(key: &FrontierKey, step: &FrontierMove) -> Vec<Cell> {
+    vec![
+        Cell::Text(key.subscription.to_string()),
+        Cell::Text(part_text(key.part).into()),
+        Cell::Text(chain_text(key.chain).into()),
+        Cell::Text(step.organization.to_string()),
+        Cell::Int(step.to.starts_at.0),
+        Cell::Int(step.to.until.0),
+        Cell::MaybeInt(step.after.map(|frontier| frontier.until.0)),
+    ]
+}
+
+fn part_text(part: Part) -> &'static str {
+    match part {
+        Part::PlanFee => "plan_fee",
+        Part::Usage => "usage",
+    }
+}
+
+fn part_of(text: &str) -> Result<Part, LedgerError> {
+    match text {
+        "plan_fee" => Ok(Part::PlanFee),
+        "usage" => Ok(Part::Usage),
+        _ => Err(LedgerError::corrupt("billing_frontiers.part", text)),
+    }
+}
+
+fn chain_text(chain: Chain) -> &'static str {
+    match chain {
+        Chain::Backlog => "backlog",
+        Chain::Main => "main",
+    }
+}
+
+fn chain_of(text: &str) -> Result<Chain, LedgerError> {
+    match text {
+        "backlog" => Ok(Chain::Backlog),
+        "main" => Ok(Chain::Main),
+        _ => Err(LedgerError::corrupt("billing_frontiers.chain", text)),
+    }
+}

@@ -1,0 +1,218 @@
+//! Reading invoices: one, or a page with the number of all that match. Always inside one organization (I8).
+
+use super::{LedgerError, fees, read_currency, read_uuid};
+use crate::ledger::bulk::placeholders;
+use crate::ledger::fees::StoredFee;
+use crate::model::{InvoiceKind, InvoiceStatus};
+use domain::ids::{CustomerId, InvoiceId, OrganizationId, SubscriptionId};
+use domain::money::{Currency, MinorUnits};
+use domain::time::Timestamp;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use std::collections::HashMap;
+
+/// Columns a list of invoices may be ordered by.
+pub const ORDER_COLUMNS: &[&str] =
+    &["created_at", "updated_at", "issued_at", "due_date", "total_cents", "status", "number"];
+
+/// Which invoices.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InvoiceFilter {
+    /// Of one customer.
+    pub customer: Option<CustomerId>,
+    /// With a fee of this subscription.
+    pub subscription: Option<SubscriptionId>,
+    /// In this state.
+    pub status: Option<InvoiceStatus>,
+}
+
+/// Which page, in which order.
+#[derive(Clone, Debug)]
+pub struct PageOf {
+    /// `column DIRECTION, id DIRECTION`, from the route's own list of columns.
+    pub order: String,
+    /// Rows to leave out.
+    pub skip: i64,
+    /// Rows at most.
+    pub limit: i64,
+}
+
+/// An invoice as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredInvoice {
+    /// Its id.
+    pub id: InvoiceId,
+    /// Who owes it.
+    pub customer: CustomerId,
+    /// The subscription, when it is one.
+    pub subscription: Option<SubscriptionId>,
+    /// What it is for.
+    pub kind: InvoiceKind,
+    /// Where it stands.
+    pub status: InvoiceStatus,
+    /// Currency of its amounts.
+    pub currency: Currency,
+    /// `PREFIX-000001`; a draft has none.
+    pub number: Option<String>,
+    /// When what is on it fell due.
+    pub due_at: Timestamp,
+    /// Start of the period it is for.
+    pub period_start: Timestamp,
+    /// End of the period it is for.
+    pub period_end: Timestamp,
+    /// When it is issued.
+    pub issued_at: Timestamp,
+    /// By when to pay.
+    pub due_date: Timestamp,
+    /// When it was settled.
+    pub paid_at: Option<Timestamp>,
+    /// Σ fees.
+    pub subtotal: MinorUnits,
+    /// What is due.
+    pub total: MinorUnits,
+    /// Grows with each change.
+    pub version: i64,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// Its lines, in order.
+    pub fees: Vec<StoredFee>,
+}
+
+pub(super) const COLUMNS: &str = "id, customer_id, subscription_id, invoice_type, status, currency, number_prefix, number, \
+    due_at, period_start, period_end, issued_at, due_date, paid_at, subtotal_cents, total_cents, version, created_at, \
+    updated_at";
+
+/// A page of invoices and the number of all that match: three queries.
+///
+/// # Errors
+/// As the database.
+pub async fn list(
+    connection: &mut AnyConnection,
+    organization: OrganizationId,
+    filter: &InvoiceFilter,
+    page: &PageOf,
+) -> Result<(Vec<StoredInvoice>, i64), LedgerError> {
+    let (condition, values) = condition(organization, filter);
+    let from = values.len();
+    let sql = format!(
+        "SELECT {COLUMNS} FROM invoices WHERE {condition} ORDER BY {} LIMIT ${} OFFSET ${}",
+        page.order,
+        from + 1,
+        from + 2
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for value in &values {
+        query = query.bind(value.clone());
+    }
+    let rows = query.bind(page.limit).bind(page.skip).fetch_all(&mut *connection).await?;
+    let count = format!("SELECT COUNT(*) AS total FROM invoices WHERE {condition}");
+    let mut query = sqlx::query(AssertSqlSafe(count));
+    for value in values {
+        query = query.bind(value);
+    }
+    let total = query.fetch_one(&mut *connection).await?.try_get("total")?;
+    let mut invoices = rows.iter().map(invoice_of).collect::<Result<Vec<_>, _>>()?;
+    attach_fees(connection, &mut invoices).await?;
+    Ok((invoices, total))
+}
+
+/// One invoice of an organization.
+///
+/// # Errors
+/// As the database.
+pub async fn get(
+    connection: &mut AnyConnection,
+    organization: OrganizationId,
+    id: InvoiceId,
+) -> Result<Option<StoredInvoice>, LedgerError> {
+    let sql = format!("SELECT {COLUMNS} FROM invoices WHERE organization_id = $1 AND id = $2");
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(organization.to_string()).bind(id.to_string());
+    let row = query.fetch_optional(&mut *connection).await?;
+    let mut found: Vec<StoredInvoice> = row.as_ref().map(invoice_of).transpose()?.into_iter().collect();
+    attach_fees(connection, &mut found).await?;
+    Ok(found.pop())
+}
+
+/// Reads the fees of these invoices in one query.
+pub(super) async fn attach_fees(
+    connection: &mut AnyConnection,
+    invoices: &mut [StoredInvoice],
+) -> Result<(), LedgerError> {
+    if invoices.is_empty() {
+        return Ok(());
+    }
+    let list = placeholders(0, invoices.len());
+    let sql = format!("{} WHERE f.invoice_id IN ({list}) ORDER BY f.invoice_id, f.line", fees::SELECT);
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for invoice in invoices.iter() {
+        query = query.bind(invoice.id.to_string());
+    }
+    let mut by_invoice: HashMap<InvoiceId, Vec<StoredFee>> = HashMap::new();
+    for row in query.fetch_all(connection).await? {
+        let fee = fees::fee_of(&row)?;
+        if let Some(invoice) = fee.invoice {
+            by_invoice.entry(invoice).or_default().push(fee);
+        }
+    }
+    for invoice in invoices {
+        invoice.fees = by_invoice.remove(&invoice.id).unwrap_or_default();
+    }
+    Ok(())
+}
+
+fn condition(organization: OrganizationId, filter: &InvoiceFilter) -> (String, Vec<String>) {
+    let mut values = vec![organization.to_string()];
+    let mut condition = String::from("organization_id = $1");
+    let mut add = |text: &str, value: String| {
+        values.push(value);
+        condition.push_str(&text.replace('?', &format!("${}", values.len())));
+    };
+    if let Some(customer) = filter.customer {
+        add(" AND customer_id = ?", customer.to_string());
+    }
+    if let Some(subscription) = filter.subscription {
+        // A shared invoice names no subscription; its fees do.
+        add(" AND id IN (SELECT invoice_id FROM fees WHERE subscription_id = ?)", subscription.to_string());
+    }
+    if let Some(status) = filter.status {
+        add(" AND status = ?", status.as_str().into());
+    }
+    (condition, values)
+}
+
+pub(super) fn invoice_of(row: &AnyRow) -> Result<StoredInvoice, LedgerError> {
+    let prefix: Option<String> = row.try_get("number_prefix")?;
+    let number: Option<i64> = row.try_get("number")?;
+    let subscription: Option<String> = row.try_get("subscription_id")?;
+    Ok(StoredInvoice {
+        id: InvoiceId(read_uuid(row, "id")?),
+        customer: CustomerId(read_uuid(row, "customer_id")?),
+        subscription: subscription
+            .map(|text| text.parse().map_err(|_| LedgerError::corrupt("invoices.subscription_id", &text)))
+            .transpose()?,
+        kind: row.try_get::<&str, _>("invoice_type")?.parse()?,
+        status: row.try_get::<&str, _>("status")?.parse()?,
+        currency: read_currency(row, "currency")?,
+        number: prefix.zip(number).map(|(prefix, number)| number_text(&prefix, number)),
+        due_at: Timestamp(row.try_get("due_at")?),
+        period_start: Timestamp(row.try_get("period_start")?),
+        period_end: Timestamp(row.try_get("period_end")?),
+        issued_at: Timestamp(row.try_get("issued_at")?),
+        due_date: Timestamp(row.try_get("due_date")?),
+        paid_at: row.try_get::<Option<i64>, _>("paid_at")?.map(Timestamp),
+        subtotal: MinorUnits(row.try_get("subtotal_cents")?),
+        total: MinorUnits(row.try_get("total_cents")?),
+        version: row.try_get("version")?,
+        created_at: Timestamp(row.try_get("created_at")?),
+        updated_at: Timestamp(row.try_get("updated_at")?),
+        fees: Vec::new(),
+    })
+}
+
+/// `INV-000001`; longer past a million, and ordered by number, never by this text.
+#[must_use]
+pub fn number_text(prefix: &str, number: i64) -> String {
+    format!("{prefix}-{number:06}")
+}

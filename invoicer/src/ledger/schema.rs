@@ -1,0 +1,132 @@
+//! The tables of the ledger, as numbered migrations in SQL that SQLite and PostgreSQL both read.
+//!
+//! Money BIGINT in minor units, quantities TEXT, instants BIGINT microseconds, ids TEXT, flags BIGINT 0 or 1. A migration that
+//! has been released is never edited: the next one is added behind it.
+//!
+//! **I4 lives here**, three times over: `billing_frontiers` moves only from where the writer believed it to be; a fee is
+//! unique per subscription, kind, charge, line and period start; an invoice per customer, currency, entity, due instant and
+//! the first thing on it. Numbers are unique per organization and prefix.
+
+/// Name under which the migrations are counted.
+pub const COMPONENT: &str = "invoicer";
+
+/// In order; each entry is applied once, in a transaction.
+pub const MIGRATIONS: &[&str] = &[FIRST];
+
+const FIRST: &str = "
+CREATE TABLE rating_cuts (
+    id TEXT NOT NULL PRIMARY KEY,
+    positions TEXT NOT NULL
+);
+
+CREATE TABLE billing_runs (
+    id TEXT NOT NULL PRIMARY KEY,
+    organization_id TEXT,
+    as_of BIGINT NOT NULL,
+    dry_run BIGINT NOT NULL,
+    reach TEXT NOT NULL,
+    status TEXT NOT NULL,
+    active_key TEXT UNIQUE,
+    cut_id TEXT REFERENCES rating_cuts (id),
+    subscriptions_total BIGINT NOT NULL,
+    subscriptions_done BIGINT NOT NULL,
+    invoices_created BIGINT NOT NULL,
+    started_at BIGINT NOT NULL,
+    finished_at BIGINT,
+    error TEXT
+);
+CREATE INDEX billing_runs_by_start ON billing_runs (started_at, id);
+
+CREATE TABLE billing_run_totals (
+    run_id TEXT NOT NULL REFERENCES billing_runs (id),
+    currency TEXT NOT NULL,
+    total_cents BIGINT NOT NULL,
+    PRIMARY KEY (run_id, currency)
+);
+
+CREATE TABLE billing_frontiers (
+    subscription_id TEXT NOT NULL,
+    part TEXT NOT NULL,
+    chain TEXT NOT NULL,
+    organization_id TEXT NOT NULL,
+    starts_at BIGINT NOT NULL,
+    until_at BIGINT NOT NULL,
+    moved_from BIGINT,
+    PRIMARY KEY (subscription_id, part, chain),
+    CHECK (starts_at <= until_at)
+);
+CREATE INDEX billing_frontiers_by_organization ON billing_frontiers (organization_id);
+
+CREATE TABLE invoice_counters (
+    organization_id TEXT NOT NULL,
+    prefix TEXT NOT NULL,
+    last_number BIGINT NOT NULL,
+    PRIMARY KEY (organization_id, prefix)
+);
+
+CREATE TABLE invoices (
+    id TEXT NOT NULL PRIMARY KEY,
+    organization_id TEXT NOT NULL,
+    customer_id TEXT NOT NULL,
+    subscription_id TEXT,
+    invoice_type TEXT NOT NULL,
+    status TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    billing_entity TEXT NOT NULL,
+    due_at BIGINT NOT NULL,
+    occasion TEXT NOT NULL,
+    number_prefix TEXT,
+    number BIGINT,
+    period_start BIGINT NOT NULL,
+    period_end BIGINT NOT NULL,
+    issued_at BIGINT NOT NULL,
+    due_date BIGINT NOT NULL,
+    paid_at BIGINT,
+    subtotal_cents BIGINT NOT NULL,
+    total_cents BIGINT NOT NULL,
+    run_id TEXT REFERENCES billing_runs (id),
+    version BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    UNIQUE (organization_id, customer_id, currency, billing_entity, due_at, occasion),
+    UNIQUE (organization_id, number_prefix, number),
+    CHECK (period_start <= period_end),
+    CHECK (status IN ('draft', 'voided') OR number IS NOT NULL)
+);
+CREATE INDEX invoices_by_creation ON invoices (organization_id, created_at, id);
+CREATE INDEX invoices_in_draft ON invoices (issued_at) WHERE status = 'draft';
+
+CREATE TABLE fees (
+    id TEXT NOT NULL PRIMARY KEY,
+    organization_id TEXT NOT NULL,
+    invoice_id TEXT REFERENCES invoices (id),
+    line BIGINT NOT NULL,
+    customer_id TEXT NOT NULL,
+    subscription_id TEXT,
+    fee_type TEXT NOT NULL,
+    charge_id TEXT NOT NULL,
+    line_key TEXT NOT NULL,
+    period_start BIGINT NOT NULL,
+    period_end BIGINT NOT NULL,
+    description TEXT NOT NULL,
+    metric_code TEXT,
+    units TEXT NOT NULL,
+    unit_amount_cents TEXT NOT NULL,
+    amount_cents BIGINT NOT NULL,
+    precise_amount_cents TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    events_count BIGINT NOT NULL,
+    event_fingerprint TEXT,
+    cut_id TEXT REFERENCES rating_cuts (id),
+    plan_version BIGINT NOT NULL,
+    metric_version BIGINT,
+    properties TEXT NOT NULL,
+    payment_status TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    UNIQUE (subscription_id, fee_type, charge_id, line_key, period_start),
+    CHECK (period_start <= period_end)
+);
+CREATE INDEX fees_of_invoice ON fees (invoice_id, line);
+CREATE INDEX fees_by_creation ON fees (organization_id, created_at, id);
+";

@@ -1,0 +1,252 @@
+//! Writing a batch of invoices: frontiers, numbers, invoices, fees and the run's figures in one transaction (I4).
+//!
+//! Order matters: the frontiers are moved first. They lock what the batch bills (rows on PostgreSQL, the file on SQLite), so
+//! that of two runs that bill the same thing one finds the frontier moved and writes nothing; numbers are taken after that,
+//! so a run that loses takes none, and they have no gaps.
+
+use super::bulk::{BulkInsert, Cell};
+use super::frontiers::{FrontierKey, FrontierMap, FrontierMove};
+use super::{LedgerError, frontiers};
+use crate::model::{Fee, FeePayment, Invoice, InvoiceStatus};
+use domain::ids::{BillingRunId, OrganizationId};
+use domain::money::{Currency, MinorUnits};
+use domain::time::Timestamp;
+use sqlx::{AnyConnection, Row};
+use std::collections::BTreeMap;
+
+/// Before the counter in an invoice's number, where no billing entity has its own.
+pub const DEFAULT_PREFIX: &str = "INV";
+
+/// An invoice with what billing it moves.
+#[derive(Clone, Debug)]
+pub struct NewInvoice {
+    /// The invoice.
+    pub invoice: Invoice,
+    /// How far its subscriptions are billed with it, in order of time.
+    pub moves: Vec<(FrontierKey, FrontierMove)>,
+}
+
+/// What all invoices of a batch share.
+#[derive(Clone, Debug)]
+pub struct BatchContext {
+    /// The run, whose figures grow with the batch.
+    pub run: Option<BillingRunId>,
+    /// The cut all fees were rated at.
+    pub cut_id: String,
+    /// The machine's clock, for `created_at`.
+    pub now: Timestamp,
+    /// Subscriptions that are done once the batch is written.
+    pub subscriptions_done: i64,
+}
+
+/// Writes the batch; answers false when another run has billed some of it: roll back then.
+///
+/// # Errors
+/// As the database; roll back then too.
+pub async fn write(
+    connection: &mut AnyConnection,
+    context: &BatchContext,
+    invoices: &[NewInvoice],
+) -> Result<bool, LedgerError> {
+    if !frontiers::advance(connection, &joined_moves(invoices)?).await? {
+        return Ok(false);
+    }
+    let mut numbers = take_numbers(connection, invoices.iter().map(|new| &new.invoice)).await?;
+    let rows = invoices.iter().map(|new| invoice_row(&new.invoice, numbers.next_for(&new.invoice), context));
+    INVOICES.run(connection, rows.collect()).await?;
+    insert_fees(connection, context, invoices.iter().map(|new| &new.invoice)).await?;
+    count_in_run(connection, context, invoices).await?;
+    Ok(true)
+}
+
+/// Of `invoices` those that `billed` leaves to be written: each must begin where its subscriptions are billed up to.
+#[must_use]
+pub fn still_due(mut billed: FrontierMap, invoices: Vec<NewInvoice>) -> Vec<NewInvoice> {
+    invoices
+        .into_iter()
+        .filter(|new| {
+            let fits = |(key, step): &(FrontierKey, FrontierMove)| {
+                let reached = billed.get(&key.subscription).and_then(|all| all.get(key.part, key.chain));
+                reached.map(|frontier| frontier.until) == step.after.map(|frontier| frontier.until)
+            };
+            let due = new.moves.iter().all(fits);
+            if due {
+                for (key, step) in &new.moves {
+                    billed.entry(key.subscription).or_default().set(key.part, key.chain, step.to);
+                }
+            }
+            due
+        })
+        .collect()
+}
+
+/// One move per frontier: a batch may hold several periods of one subscription.
+fn joined_moves(invoices: &[NewInvoice]) -> Result<BTreeMap<FrontierKey, FrontierMove>, LedgerError> {
+    let mut joined: BTreeMap<FrontierKey, FrontierMove> = BTreeMap::new();
+    for (key, step) in invoices.iter().flat_map(|new| &new.moves) {
+        match joined.get_mut(key) {
+            None => {
+                joined.insert(*key, *step);
+            }
+            Some(before) if Some(before.to.until) == step.after.map(|frontier| frontier.until) => before.to = step.to,
+            Some(_) => return Err(LedgerError::OutOfOrder { subscription: key.subscription }),
+        }
+    }
+    Ok(joined)
+}
+
+/// Numbers taken for a batch, still to be given out in order.
+#[derive(Debug, Default)]
+pub struct Numbers {
+    next: BTreeMap<OrganizationId, i64>,
+}
+
+impl Numbers {
+    /// The number of the next invoice of its organization; drafts have none.
+    pub fn next_for(&mut self, invoice: &Invoice) -> Option<i64> {
+        if invoice.status == InvoiceStatus::Draft {
+            return None;
+        }
+        let next = self.next.get_mut(&invoice.organization)?;
+        *next += 1;
+        Some(*next)
+    }
+}
+
+/// Takes as many numbers of each organization as its issued invoices need. Held until the transaction ends: no gaps.
+///
+/// # Errors
+/// As the database.
+pub async fn take_numbers(
+    connection: &mut AnyConnection,
+    invoices: impl Iterator<Item = &Invoice>,
+) -> Result<Numbers, LedgerError> {
+    let mut wanted: BTreeMap<OrganizationId, i64> = BTreeMap::new();
+    for invoice in invoices.filter(|invoice| invoice.status != InvoiceStatus::Draft) {
+        *wanted.entry(invoice.organization).or_default() += 1;
+    }
+    let sql = "INSERT INTO invoice_counters (organization_id, prefix, last_number) VALUES ($1, $2, $3)
+               ON CONFLICT (organization_id, prefix)
+               DO UPDATE SET last_number = invoice_counters.last_number + excluded.last_number
+               RETURNING last_number";
+    let mut numbers = Numbers::default();
+    for (organization, count) in wanted {
+        let query = sqlx::query(sql).bind(organization.to_string()).bind(DEFAULT_PREFIX).bind(count);
+        let last: i64 = query.fetch_one(&mut *connection).await?.try_get("last_number")?;
+        numbers.next.insert(organization, last - count);
+    }
+    Ok(numbers)
+}
+
+const INVOICES: BulkInsert = BulkInsert {
+    table: "invoices",
+    columns: "id, organization_id, customer_id, subscription_id, invoice_type, status, currency, billing_entity, due_at, \
+              occasion, number_prefix, number, period_start, period_end, issued_at, due_date, paid_at, subtotal_cents, \
+              total_cents, run_id, version, created_at, updated_at",
+    tail: "",
+};
+
+fn invoice_row(invoice: &Invoice, number: Option<i64>, context: &BatchContext) -> Vec<Cell> {
+    vec![
+        Cell::Text(invoice.id.to_string()),
+        Cell::Text(invoice.organization.to_string()),
+        Cell::Text(invoice.customer.to_string()),
+        Cell::MaybeText(invoice.subscription.map(|id| id.to_string())),
+        Cell::Text(invoice.kind.as_str().into()),
+        Cell::Text(invoice.status.as_str().into()),
+        Cell::Text(invoice.currency.code().into()),
+        Cell::Text(String::new()),
+        Cell::Int(invoice.due_at.0),
+        Cell::Text(invoice.occasion.clone()),
+        Cell::MaybeText(number.map(|_| DEFAULT_PREFIX.into())),
+        Cell::MaybeInt(number),
+        Cell::Int(invoice.period_start.0),
+        Cell::Int(invoice.period_end.0),
+        Cell::Int(invoice.issued_at.0),
+        Cell::Int(invoice.due_date.0),
+        Cell::MaybeInt(invoice.paid_at.map(|at| at.0)),
+        Cell::Int(invoice.total.0),
+        Cell::Int(invoice.total.0),
+        Cell::MaybeText(invoice.run.map(|id| id.to_string())),
+        Cell::Int(1),
+        Cell::Int(context.now.0),
+        Cell::Int(context.now.0),
+    ]
+}
+
+const FEES: BulkInsert = BulkInsert {
+    table: "fees",
+    columns: "id, organization_id, invoice_id, line, customer_id, subscription_id, fee_type, charge_id, line_key, \
+              period_start, period_end, description, metric_code, units, unit_amount_cents, amount_cents, \
+              precise_amount_cents, currency, events_count, event_fingerprint, cut_id, plan_version, metric_version, \
+              properties, payment_status, created_at, updated_at",
+    tail: "",
+};
+
+/// Inserts the fees of these invoices, numbering the lines of each.
+///
+/// # Errors
+/// As the database.
+pub async fn insert_fees<'a>(
+    connection: &mut AnyConnection,
+    context: &BatchContext,
+    invoices: impl Iterator<Item = &'a Invoice>,
+) -> Result<(), LedgerError> {
+    let mut rows = Vec::new();
+    for invoice in invoices {
+        for (line, fee) in (0..).zip(&invoice.fees) {
+            rows.push(fee_row(invoice, fee, line, context)?);
+        }
+    }
+    FEES.run(connection, rows).await?;
+    Ok(())
+}
+
+fn fee_row(invoice: &Invoice, fee: &Fee, line: i64, context: &BatchContext) -> Result<Vec<Cell>, LedgerError> {
+    let payment = if invoice.status == InvoiceStatus::Paid { FeePayment::Succeeded } else { FeePayment::Pending };
+    let events = i64::try_from(fee.events_count).map_err(|_| LedgerError::TooManyEvents)?;
+    Ok(vec![
+        Cell::Text(fee.id.to_string()),
+        Cell::Text(invoice.organization.to_string()),
+        Cell::Text(invoice.id.to_string()),
+        Cell::Int(line),
+        Cell::Text(invoice.customer.to_string()),
+        Cell::MaybeText(fee.subscription.map(|id| id.to_string())),
+        Cell::Text(fee.kind.as_str().into()),
+        Cell::Text(fee.charge.map(|id| id.to_string()).unwrap_or_default()),
+        Cell::Text(fee.line_key.clone()),
+        Cell::Int(fee.from.0),
+        Cell::Int(fee.to.0),
+        Cell::Text(fee.description.clone()),
+        Cell::MaybeText(fee.metric_code.clone()),
+        Cell::Text(fee.units.to_string()),
+        Cell::Text(fee.unit_amount.to_string()),
+        Cell::Int(fee.amount.0),
+        Cell::Text(fee.precise_amount.to_string()),
+        Cell::Text(invoice.currency.code().into()),
+        Cell::Int(events),
+        Cell::MaybeText(fee.fingerprint.map(|sum| format!("{sum:032x}"))),
+        Cell::MaybeText(fee.fingerprint.map(|_| context.cut_id.clone())),
+        Cell::Int(i64::from(fee.versions.plan)),
+        Cell::MaybeInt(fee.versions.metric.map(i64::from)),
+        Cell::Text(fee.properties.clone()),
+        Cell::Text(payment.as_str().into()),
+        Cell::Int(context.now.0),
+        Cell::Int(context.now.0),
+    ])
+}
+
+/// The run's figures grow in the transaction that makes them true, so a run that is resumed counts nothing twice.
+async fn count_in_run(
+    connection: &mut AnyConnection,
+    context: &BatchContext,
+    invoices: &[NewInvoice],
+) -> Result<(), LedgerError> {
+    let Some(run) = context.run else { return Ok(()) };
+    let mut totals: BTreeMap<Currency, MinorUnits> = BTreeMap::new();
+    for NewInvoice { invoice, .. } in invoices {
+        let total = totals.entry(invoice.currency).or_default();
+        *total = total.plus(invoice.total)?;
+    }
+    super::runs::add_progress(connection, run, invoices.len() as u64, context.subscriptions_done, &totals).await
+}
