@@ -4,7 +4,7 @@
 //! it. An event with a problem adds no row.
 
 use super::problem::{Field, Flaw, Place, Problems};
-use super::scan::{Kind, RawText, Scan, Scanner, Syntax, duplicate};
+use super::scan::{Kind, Scan, Scanner, Syntax, duplicate};
 use super::timestamp::event_time;
 use domain::event::MAX_NAME_CHARS;
 use domain::event_batch::EventRow;
@@ -25,11 +25,13 @@ pub(super) struct EventReader<'a> {
     /// The list went past its limit and was left there.
     pub(super) has_too_many: bool,
     field: Option<Field>,
+    /// The event that is being read. It stays here, and is filled in place, because moving it costs as much as a name.
+    draft: Draft<'a>,
 }
 
 /// What one event object said so far.
 #[derive(Default)]
-pub(super) struct Draft<'a> {
+struct Draft<'a> {
     /// Bit per [`Field`]: its member was there, valid or not.
     present: u8,
     /// Customer or subscription was there and wrong, and is reported as such.
@@ -39,11 +41,12 @@ pub(super) struct Draft<'a> {
     subscription: Cow<'a, str>,
     code: Cow<'a, str>,
     timestamp: Timestamp,
-    properties: Option<&'a str>,
+    /// Empty when absent.
+    properties: &'a str,
     precise_total: Cow<'a, str>,
 }
 
-impl<'a> Draft<'a> {
+impl Draft<'_> {
     /// Notes that a member was there; false when it was there before.
     fn first(&mut self, field: Field) -> bool {
         let bit = 1 << field as u8;
@@ -57,7 +60,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The event as a batch takes it.
-    pub(super) fn row(&self) -> EventRow<'_> {
+    fn row(&self) -> EventRow<'_> {
         EventRow {
             transaction_id: &self.transaction_id,
             timestamp: self.timestamp,
@@ -65,7 +68,7 @@ impl<'a> Draft<'a> {
                 code: &self.code,
                 customer: &self.customer,
                 subscription: &self.subscription,
-                properties: self.properties.unwrap_or("{}"),
+                properties: if self.properties.is_empty() { "{}" } else { self.properties },
                 precise_total_amount_cents: &self.precise_total,
             },
         }
@@ -75,7 +78,8 @@ impl<'a> Draft<'a> {
 impl<'a> EventReader<'a> {
     pub(super) fn new(body: &'a [u8], max_depth: u32) -> Scan<Self> {
         let scanner = Scanner::new(body, max_depth)?;
-        Ok(Self { scanner, problems: Problems::default(), event: None, has_too_many: false, field: None })
+        let (problems, draft) = (Problems::default(), Draft::default());
+        Ok(Self { scanner, problems, event: None, has_too_many: false, field: None, draft })
     }
 
     /// What is being read, for a flaw of the text.
@@ -83,28 +87,26 @@ impl<'a> EventReader<'a> {
         Place::Event { event: self.event, field: self.field }
     }
 
-    /// Reads the event that begins here; `None` when it has a problem, which is collected.
-    pub(super) fn event(&mut self) -> Scan<Option<Draft<'a>>> {
-        if self.scanner.kind() != Kind::Object {
-            self.scanner.value()?;
-            self.problems.add(self.place(), Flaw::NotAnObject);
-            return Ok(None);
-        }
-        let problems_before = self.problems.total;
-        let draft = self.members()?;
-        self.check_presence(&draft);
-        Ok((self.problems.total == problems_before).then_some(draft))
+    /// The event read last, as a batch takes it.
+    pub(super) fn row(&self) -> EventRow<'_> {
+        self.draft.row()
     }
 
-    fn members(&mut self) -> Scan<Draft<'a>> {
-        let mut draft = Draft::default();
+    /// Reads the event that begins here; its problems are collected.
+    pub(super) fn event(&mut self) -> Scan<()> {
+        if self.scanner.kind() != Kind::Object {
+            self.scanner.value()?;
+            self.report(Flaw::NotAnObject);
+            return Ok(());
+        }
+        self.draft = Draft::default();
         let opened = self.scanner.open_object();
         let mut more = self.scanner.enter(b'}');
         while more {
             let name = self.scanner.name()?.decode()?;
             self.field = Field::named(&name);
             match self.field {
-                Some(field) if draft.first(field) => self.member(field, &mut draft)?,
+                Some(field) if self.draft.first(field) => self.member(field)?,
                 Some(field) => return Err(duplicate(self.scanner.position(), field.name())),
                 None => {
                     self.scanner.note_name(name);
@@ -115,71 +117,110 @@ impl<'a> EventReader<'a> {
             more = self.scanner.more(b'}', "a comma or a closing brace")?;
         }
         self.scanner.close_object(opened)?;
-        Ok(draft)
+        self.check_presence();
+        Ok(())
     }
 
-    fn member(&mut self, field: Field, draft: &mut Draft<'a>) -> Scan<()> {
-        let outcome = match field {
-            Field::TransactionId => self.name_text(false)?.map(|text| draft.transaction_id = text),
-            Field::Code => self.name_text(false)?.map(|text| draft.code = text),
-            Field::ExternalCustomerId => self.name_text(true)?.map(|text| draft.customer = text),
-            Field::ExternalSubscriptionId => self.name_text(true)?.map(|text| draft.subscription = text),
-            Field::Timestamp => self.timestamp()?.map(|instant| draft.timestamp = instant),
-            Field::Properties => self.properties()?.map(|text| draft.properties = Some(text)),
-            Field::PreciseTotalAmountCents => self.decimal()?.map(|text| draft.precise_total = text),
-        };
-        if let Err(problem) = outcome {
-            draft.subject_is_wrong |= matches!(field, Field::ExternalCustomerId | Field::ExternalSubscriptionId);
-            self.problems.add(self.place(), problem);
+    #[inline]
+    fn member(&mut self, field: Field) -> Scan<()> {
+        match field {
+            Field::TransactionId => self.draft.transaction_id = self.name_text()?,
+            Field::Code => self.draft.code = self.name_text()?,
+            Field::ExternalCustomerId => self.draft.customer = self.subject()?,
+            Field::ExternalSubscriptionId => self.draft.subscription = self.subject()?,
+            Field::Timestamp => self.timestamp()?,
+            Field::Properties => self.properties()?,
+            Field::PreciseTotalAmountCents => self.draft.precise_total = self.decimal()?,
         }
         Ok(())
     }
 
-    /// A name of 1–255 characters; null means absent (the empty text) where the member is optional.
-    fn name_text(&mut self, optional: bool) -> Scan<Result<Cow<'a, str>, Flaw>> {
-        match self.scanner.kind() {
-            Kind::String => checked_name(self.scanner.string()?),
-            Kind::Null if optional => self.scanner.value().map(|_| Ok(Cow::Borrowed(""))),
-            _ => self.scanner.value().map(|_| Err(Flaw::NotAString)),
-        }
+    /// Notes a problem of the field (or event) that is being read.
+    #[cold]
+    fn report(&mut self, flaw: Flaw) {
+        self.problems.add(self.place(), flaw);
     }
 
-    fn timestamp(&mut self) -> Scan<Result<Timestamp, Flaw>> {
-        match self.scanner.kind() {
-            Kind::String => Ok(event_time(&self.scanner.string()?.decode()?)),
-            _ => self.scanner.value().map(|_| Err(Flaw::NotATimeText)),
-        }
+    /// Reports that a value has the wrong type, and passes it.
+    #[cold]
+    fn refuse(&mut self, flaw: Flaw) -> Scan<Cow<'a, str>> {
+        self.scanner.value()?;
+        self.report(flaw);
+        Ok(Cow::Borrowed(""))
     }
 
-    fn properties(&mut self) -> Scan<Result<&'a str, Flaw>> {
-        let kind = self.scanner.kind();
-        let text = self.scanner.value()?;
-        Ok(if kind == Kind::Object { Ok(text) } else { Err(Flaw::NotAnObject) })
+    /// A name of 1–255 characters; empty when it is reported.
+    #[inline]
+    fn name_text(&mut self) -> Scan<Cow<'a, str>> {
+        if self.scanner.kind() != Kind::String {
+            return self.refuse(Flaw::NotAString);
+        }
+        let text = self.scanner.string()?.decode()?;
+        if let Some(flaw) = flaw_of_name(&text) {
+            self.report(flaw);
+        }
+        Ok(text)
+    }
+
+    /// A name that may be absent, also as null.
+    #[inline]
+    fn subject(&mut self) -> Scan<Cow<'a, str>> {
+        if self.scanner.kind() == Kind::Null {
+            return self.scanner.value().map(|_| Cow::Borrowed(""));
+        }
+        let problems_before = self.problems.total;
+        let text = self.name_text()?;
+        self.draft.subject_is_wrong |= self.problems.total > problems_before;
+        Ok(text)
+    }
+
+    #[inline]
+    fn timestamp(&mut self) -> Scan<()> {
+        if self.scanner.kind() != Kind::String {
+            return self.refuse(Flaw::NotATimeText).map(drop);
+        }
+        let text = self.scanner.string()?.decode()?;
+        match event_time(&text) {
+            Ok(instant) => self.draft.timestamp = instant,
+            Err(flaw) => self.report(flaw),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn properties(&mut self) -> Scan<()> {
+        if self.scanner.kind() != Kind::Object {
+            return self.refuse(Flaw::NotAnObject).map(drop);
+        }
+        self.draft.properties = self.scanner.value()?;
+        Ok(())
     }
 
     /// A decimal as a number or in a string, in its own digits; null means absent.
-    fn decimal(&mut self) -> Scan<Result<Cow<'a, str>, Flaw>> {
+    fn decimal(&mut self) -> Scan<Cow<'a, str>> {
         let text = match self.scanner.kind() {
             Kind::String => self.scanner.string()?.decode()?,
             Kind::Number => Cow::Borrowed(self.scanner.number()?),
-            Kind::Null => return self.scanner.value().map(|_| Ok(Cow::Borrowed(""))),
-            _ => return self.scanner.value().map(|_| Err(Flaw::NotANumber)),
+            Kind::Null => return self.scanner.value().map(|_| Cow::Borrowed("")),
+            _ => return self.refuse(Flaw::NotANumber),
         };
-        Ok(match Quantity::parse(&text) {
-            Ok(_) if text.len() > MAX_DECIMAL_CHARS => Err(QuantityError::TooLong.into()),
-            Ok(_) => Ok(text),
-            Err(error) => Err(error.into()),
-        })
+        match Quantity::parse(&text) {
+            Ok(_) if text.len() > MAX_DECIMAL_CHARS => self.report(QuantityError::TooLong.into()),
+            Ok(_) => {}
+            Err(error) => self.report(error.into()),
+        }
+        Ok(text)
     }
 
-    fn check_presence(&mut self, draft: &Draft<'a>) {
+    #[inline]
+    fn check_presence(&mut self) {
         for field in [Field::TransactionId, Field::Code, Field::Timestamp] {
-            if !draft.has(field) {
+            if !self.draft.has(field) {
                 self.problems.add(Place::Event { event: self.event, field: Some(field) }, Flaw::Missing);
             }
         }
-        let somebody = !draft.customer.is_empty() || !draft.subscription.is_empty();
-        if !somebody && !draft.subject_is_wrong {
+        let somebody = !self.draft.customer.is_empty() || !self.draft.subscription.is_empty();
+        if !somebody && !self.draft.subject_is_wrong {
             let field = Some(Field::ExternalCustomerId);
             self.problems.add(Place::Event { event: self.event, field }, Flaw::Nobody);
         }
@@ -192,15 +233,12 @@ pub(super) fn malformed(place: Place, syntax: Syntax) -> Problems {
 }
 
 #[inline]
-fn checked_name(raw: RawText<'_>) -> Scan<Result<Cow<'_, str>, Flaw>> {
-    let text = raw.decode()?;
-    // A control character can only come from an escape, hence stand in a text that was decoded.
-    let has_nul = matches!(&text, Cow::Owned(decoded) if decoded.contains('\0'));
-    Ok(match text.len() {
-        0 => Err(Flaw::Empty),
-        _ if has_nul => Err(Flaw::HasNul),
+fn flaw_of_name(text: &str) -> Option<Flaw> {
+    match text.len() {
+        0 => Some(Flaw::Empty),
+        _ if text.bytes().any(|byte| byte == 0) => Some(Flaw::HasNul),
         // A character takes at least a byte, so a text of 255 bytes needs no count.
-        length if length > MAX_NAME_CHARS && text.chars().count() > MAX_NAME_CHARS => Err(Flaw::TooLong),
-        _ => Ok(text),
-    })
+        length if length > MAX_NAME_CHARS && text.chars().count() > MAX_NAME_CHARS => Some(Flaw::TooLong),
+        _ => None,
+    }
 }

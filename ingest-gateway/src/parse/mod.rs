@@ -27,7 +27,7 @@ pub use scan::{Malformed, Syntax};
 use domain::event_batch::EventBatch;
 use domain::ids::OrganizationId;
 use domain::time::Timestamp;
-use event::{Draft, EventReader, malformed};
+use event::{EventReader, malformed};
 use scan::{Kind, Scan};
 
 /// Bounds on what one body may hold.
@@ -45,23 +45,20 @@ pub struct ParseLimits {
 /// What is wrong with it; the batch is unchanged then.
 pub fn parse_event(body: &[u8], limits: ParseLimits, batch: &mut EventBatch) -> Result<(), Problems> {
     let mut reader = EventReader::new(body, limits.max_depth).map_err(|syntax| malformed(Place::BODY, *syntax))?;
-    let draft = read_event(&mut reader);
-    let place = reader.place();
-    match draft {
-        Err(syntax) => Err(malformed(place, *syntax)),
-        Ok(Some(draft)) => {
-            batch.push(&draft.row());
+    match read_event(&mut reader) {
+        Err(syntax) => Err(malformed(reader.place(), *syntax)),
+        Ok(()) if reader.problems.is_empty() => {
+            batch.push(&reader.row());
             Ok(())
         }
-        Ok(None) => Err(reader.problems),
+        Ok(()) => Err(reader.problems),
     }
 }
 
-fn read_event<'a>(reader: &mut EventReader<'a>) -> Scan<Option<Draft<'a>>> {
+fn read_event(reader: &mut EventReader<'_>) -> Scan<()> {
     reader.scanner.skip_white();
-    let draft = reader.event()?;
-    reader.scanner.end()?;
-    Ok(draft)
+    reader.event()?;
+    reader.scanner.end()
 }
 
 /// The events of `{"events": […]}`, all or none.
@@ -134,10 +131,10 @@ fn read_events(reader: &mut EventReader<'_>, batch: &mut EventBatch, max_events:
             return Ok(());
         }
         reader.event = Some(index);
-        let draft = reader.event()?;
+        reader.event()?;
         // Once something is wrong nothing will be stored: the rest is read for its problems alone.
-        if let Some(draft) = draft.filter(|_| reader.problems.is_empty()) {
-            batch.push(&draft.row());
+        if reader.problems.is_empty() {
+            batch.push(&reader.row());
         }
         more = reader.scanner.more(b']', "a comma or a closing bracket")?;
         index += 1;

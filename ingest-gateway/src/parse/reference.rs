@@ -18,7 +18,7 @@ use std::fmt;
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
     /// The events.
-    Accepted(EventBatch),
+    Accepted(Box<EventBatch>),
     /// Not acceptable as a text.
     BadText,
     /// A good text with these bad places, in order.
@@ -164,7 +164,7 @@ fn verdict(limits: ParseLimits, read: impl FnOnce(&mut Reference) -> Option<()>)
     let mut reference = Reference { limits, batch, bad: Vec::new() };
     match read(&mut reference) {
         None => Verdict::BadText,
-        Some(()) if reference.bad.is_empty() => Verdict::Accepted(reference.batch),
+        Some(()) if reference.bad.is_empty() => Verdict::Accepted(Box::new(reference.batch)),
         Some(()) => Verdict::BadFields(reference.bad),
     }
 }

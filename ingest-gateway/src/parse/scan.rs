@@ -62,28 +62,36 @@ pub(super) type Scan<T> = Result<T, Box<Syntax>>;
 
 /// A string of the text, between its quotes, checked.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RawText<'a> {
-    raw: &'a str,
-    escaped: bool,
+pub(super) enum RawText<'a> {
+    /// It says what it shows.
+    Plain(&'a str),
+    /// It holds escapes.
+    Escaped(&'a str),
 }
 
 impl<'a> RawText<'a> {
     /// What the string says: borrowed unless it holds escapes.
+    #[inline]
     pub(super) fn decode(self) -> Scan<Cow<'a, str>> {
-        if !self.escaped {
-            return Ok(Cow::Borrowed(self.raw));
+        match self {
+            Self::Plain(text) => Ok(Cow::Borrowed(text)),
+            Self::Escaped(raw) => decode_escapes(raw).map(Cow::Owned),
         }
-        let mut decoded = String::with_capacity(self.raw.len());
-        let mut rest = self.raw;
-        while let Some(position) = rest.find('\\') {
-            decoded.push_str(&rest[..position]);
-            let (character, end) = read_escape(rest.as_bytes(), position)?;
-            decoded.push(character);
-            rest = &rest[end..];
-        }
-        decoded.push_str(rest);
-        Ok(Cow::Owned(decoded))
     }
+}
+
+#[cold]
+fn decode_escapes(raw: &str) -> Scan<String> {
+    let mut decoded = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(position) = rest.find('\\') {
+        decoded.push_str(&rest[..position]);
+        let (character, end) = read_escape(rest.as_bytes(), position)?;
+        decoded.push(character);
+        rest = &rest[end..];
+    }
+    decoded.push_str(rest);
+    Ok(decoded)
 }
 
 /// The JSON type that begins with a byte.
@@ -200,7 +208,7 @@ impl<'a> Scanner<'a> {
         let end = find_special(self.bytes(), start);
         if self.bytes().get(end) == Some(&b'"') {
             self.at = end + 1;
-            return Ok(RawText { raw: &self.text[start..end], escaped: false });
+            return Ok(RawText::Plain(&self.text[start..end]));
         }
         self.string_with_escapes(start, end)
     }
@@ -218,7 +226,7 @@ impl<'a> Scanner<'a> {
             end = find_special(self.bytes(), end);
         }
         self.at = end + 1;
-        Ok(RawText { raw: &self.text[start..end], escaped: true })
+        Ok(RawText::Escaped(&self.text[start..end]))
     }
 
     /// The number that begins here, in its own digits.
