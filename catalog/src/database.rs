@@ -1,0 +1,513 @@
+//! The ledger database: one pool over SQLite (embedded) or PostgreSQL, migrations per component, write transactions, and
+//! errors with names.
+//!
+//! The one module that knows how the two databases differ; all SQL elsewhere is portable: `$1` placeholders, BIGINT
+//! microseconds and money, TEXT ids and decimals, booleans as BIGINT 0/1, partial unique indexes, `ON CONFLICT`.
+//!
+//! It refuses: SQL that asks for the time, and writing on SQLite from two tasks at once (one writer; the second waits on a
+//! mutex instead of on SQLite's lock, where waiting is polling).
+//!
+//! Failure behaviour: a broken unique or foreign key is [`DatabaseError::Unique`] / [`DatabaseError::ForeignKey`], which routes
+//! answer with 409; a full disk or read-only file is one line that says what to do, answered 503.
+
+use http_api::ApiError;
+use sqlx::any::{AnyConnection, AnyPoolOptions};
+use sqlx::error::ErrorKind;
+use sqlx::{Any, AnyPool, AssertSqlSafe, Connection, Row, Transaction};
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// Name of the embedded database in the data directory.
+pub const LEDGER_FILE: &str = "ledger.db";
+/// Connections of the pool: readers beside the one writer; more would only queue on two to eight cores.
+const CONNECTIONS: u32 = 8;
+/// How long SQLite waits for a lock of another process (a command-line tool beside the server).
+const BUSY_TIMEOUT_MS: u32 = 10_000;
+/// How long a request waits for a free connection before it is answered 503.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Which of the two databases it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Embedded.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// The ledger database, shared by all components that keep tables in it.
+#[derive(Clone)]
+pub struct Database {
+    pool: AnyPool,
+    dialect: Dialect,
+    // SQLite has one writer; with PostgreSQL it is not taken.
+    writer: Arc<Mutex<()>>,
+}
+
+/// What can go wrong with the database.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// A unique key is taken.
+    #[error("a row with this key exists already ({0})")]
+    Unique(String),
+    /// A row is referenced, or what it references does not exist.
+    #[error("the row is referenced, or references what does not exist ({0})")]
+    ForeignKey(String),
+    /// The file or directory cannot be written.
+    #[error("the database {0} is read-only: give the user who runs tollgate write access to it and to its directory")]
+    ReadOnly(String),
+    /// No space.
+    #[error("the disk that holds the database is full: free some space; nothing of the last write was kept")]
+    Full,
+    /// Another process holds the lock.
+    #[error("the database is locked by another process: wait for it, or stop it")]
+    Busy,
+    /// Not a database, or damaged.
+    #[error("{0} is not a database of tollgate, or is damaged: restore it from a backup ({1})")]
+    Corrupt(String, String),
+    /// It cannot be reached or opened.
+    #[error("the database {0} cannot be opened: {1}")]
+    Unavailable(String, String),
+    /// The tables were made by a newer tollgate.
+    #[error("the tables of '{component}' have version {found}, this tollgate knows {known}: run the newer tollgate")]
+    TooNew {
+        /// Whose tables.
+        component: String,
+        /// Version in the database.
+        found: i64,
+        /// Newest version this program knows.
+        known: i64,
+    },
+    /// A stored value cannot be read back.
+    #[error("a stored {what} cannot be read: {reason}")]
+    Unreadable {
+        /// Kind of value.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// Anything else.
+    #[error("the database failed: {0}")]
+    Other(String),
+}
+
+impl DatabaseError {
+    /// A stored value that does not parse.
+    pub fn unreadable(what: &'static str, reason: impl std::fmt::Display) -> Self {
+        Self::Unreadable { what, reason: reason.to_string() }
+    }
+
+    /// `conflict` when a unique key is taken, else the error as the API tells it.
+    #[must_use]
+    pub fn or_conflict(self, conflict: ApiError) -> ApiError {
+        match self {
+            Self::Unique(_) => conflict,
+            other => other.into(),
+        }
+    }
+}
+
+impl From<sqlx::Error> for DatabaseError {
+    fn from(fault: sqlx::Error) -> Self {
+        let fault = match fault {
+            sqlx::Error::Database(fault) => fault,
+            sqlx::Error::PoolTimedOut => return Self::Busy,
+            other => return Self::Other(other.to_string()),
+        };
+        let message = fault.message().to_string();
+        let code = fault.code().unwrap_or_default();
+        match fault.kind() {
+            ErrorKind::UniqueViolation => return Self::Unique(message),
+            ErrorKind::ForeignKeyViolation => return Self::ForeignKey(message),
+            _ => {}
+        }
+        // SQLite's extended codes carry the primary code in their low byte; PostgreSQL's are five characters.
+        match code.parse::<u32>().map(|code| code & 0xff) {
+            Ok(5 | 6) if code.len() < 5 => Self::Busy,
+            Ok(8) if code.len() < 5 => Self::ReadOnly("file".into()),
+            Ok(11 | 26) if code.len() < 5 => Self::Corrupt("the file".into(), message),
+            Ok(13) if code.len() < 5 => Self::Full,
+            _ if code == "25006" => Self::ReadOnly("server".into()),
+            _ if code == "53100" => Self::Full,
+            _ => Self::Other(message),
+        }
+    }
+}
+
+impl From<DatabaseError> for ApiError {
+    fn from(fault: DatabaseError) -> Self {
+        let retry_after = Duration::from_secs(5);
+        match &fault {
+            DatabaseError::Unique(_) => ApiError::conflict("already_exists", "it exists already").with_cause(fault),
+            DatabaseError::ForeignKey(_) => {
+                ApiError::conflict("in_use", "it is referenced by others, or references what does not exist")
+                    .with_cause(fault)
+            }
+            DatabaseError::ReadOnly(_) | DatabaseError::Full | DatabaseError::Busy | DatabaseError::Unavailable(..) => {
+                ApiError::unavailable(
+                    "database_unavailable",
+                    "the ledger cannot be written now; nothing was changed",
+                    retry_after,
+                )
+                .with_cause(fault)
+            }
+            _ => ApiError::internal(fault),
+        }
+    }
+}
+
+impl Database {
+    /// Opens the embedded database of a data directory, making it when it is not there (mode 0600).
+    ///
+    /// # Errors
+    /// When the directory or file cannot be written, or is no database.
+    pub async fn open_in(data_directory: &Path) -> Result<Self, DatabaseError> {
+        let file = data_directory.join(LEDGER_FILE);
+        make_private_file(&file)?;
+        let url = format!("sqlite://{}?mode=rw", percent_encoded(&file));
+        Self::connect(&url, Dialect::Sqlite, &file.display().to_string()).await
+    }
+
+    /// Opens the database at `url`: `sqlite://PATH` or `postgres://…`.
+    ///
+    /// # Errors
+    /// When it cannot be opened; the text names the database without its password.
+    pub async fn open(url: &str) -> Result<Self, DatabaseError> {
+        if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
+            let file = PathBuf::from(path.split('?').next().unwrap_or_default());
+            make_private_file(&file)?;
+            let url = format!("sqlite://{}?mode=rw", percent_encoded(&file));
+            return Self::connect(&url, Dialect::Sqlite, &file.display().to_string()).await;
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Self::connect(url, Dialect::Postgres, &without_credentials(url)).await;
+        }
+        let reason = "the URL starts neither with sqlite:// nor with postgres://".to_string();
+        Err(DatabaseError::Unavailable(without_credentials(url), reason))
+    }
+
+    async fn connect(url: &str, dialect: Dialect, shown: &str) -> Result<Self, DatabaseError> {
+        sqlx::any::install_default_drivers();
+        let options = AnyPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // The pool would ping a connection before each use: a round trip for nothing on an embedded database.
+            .test_before_acquire(dialect == Dialect::Postgres)
+            .after_connect(move |connection, _| Box::pin(prepare_connection(connection, dialect)));
+        let pool = options.connect(url).await.map_err(|fault| named(fault.into(), shown))?;
+        Ok(Self { pool, dialect, writer: Arc::default() })
+    }
+
+    /// For reading.
+    #[must_use]
+    pub fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// Which of the two databases it is.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Begins a write transaction; on SQLite it waits for the one before. Dropped without commit, it is rolled back.
+    ///
+    /// # Errors
+    /// When no connection is to be had.
+    pub async fn write(&self) -> Result<WriteTransaction, DatabaseError> {
+        let turn = match self.dialect {
+            Dialect::Sqlite => Some(self.writer.clone().lock_owned().await),
+            Dialect::Postgres => None,
+        };
+        // IMMEDIATE takes SQLite's write lock at once: a transaction that read first could not be upgraded later.
+        let begin = match self.dialect {
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres => "BEGIN",
+        };
+        let transaction = self.pool.begin_with(begin).await?;
+        Ok(WriteTransaction { transaction, _turn: turn })
+    }
+
+    /// Brings the tables of `component` to the newest version: `migrations[n]` makes version n + 1 of version n. Each may hold
+    /// several statements; all that are missing run in one transaction. A migration that was released is never edited.
+    ///
+    /// # Errors
+    /// When one fails, or when the tables are newer than this program.
+    pub async fn migrate(&self, component: &str, migrations: &[&'static str]) -> Result<(), DatabaseError> {
+        let mut write = self.write().await?;
+        let table = "CREATE TABLE IF NOT EXISTS schema_versions (component TEXT PRIMARY KEY, version BIGINT NOT NULL)";
+        sqlx::query(table).execute(write.connection()).await?;
+        let found = sqlx::query("SELECT version FROM schema_versions WHERE component = $1")
+            .bind(component)
+            .fetch_optional(write.connection())
+            .await?;
+        let found: i64 = found.map_or(Ok(0), |row| row.try_get(0))?;
+        let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
+        if found > known {
+            return Err(DatabaseError::TooNew { component: component.into(), found, known });
+        }
+        for migration in migrations.iter().skip(usize::try_from(found).unwrap_or(usize::MAX)) {
+            for statement in migration.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+                sqlx::query(AssertSqlSafe(statement.to_string())).execute(write.connection()).await?;
+            }
+        }
+        sqlx::query(
+            "INSERT INTO schema_versions (component, version) VALUES ($1, $2) \
+             ON CONFLICT (component) DO UPDATE SET version = excluded.version",
+        )
+        .bind(component)
+        .bind(known)
+        .execute(write.connection())
+        .await?;
+        write.commit().await
+    }
+
+    /// Closes all connections; on SQLite the write-ahead log is folded into the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// A write transaction; the only one of its process on SQLite.
+pub struct WriteTransaction {
+    // Declared before the turn, hence dropped (rolled back) before the next writer starts.
+    transaction: Transaction<'static, Any>,
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl WriteTransaction {
+    /// The connection, for `query.execute(write.connection())`.
+    pub fn connection(&mut self) -> &mut AnyConnection {
+        &mut self.transaction
+    }
+
+    /// Makes it durable.
+    ///
+    /// # Errors
+    /// When it could not be; nothing of it was kept then.
+    pub async fn commit(self) -> Result<(), DatabaseError> {
+        Ok(self.transaction.commit().await?)
+    }
+}
+
+async fn prepare_connection(connection: &mut AnyConnection, dialect: Dialect) -> Result<(), sqlx::Error> {
+    if dialect == Dialect::Postgres {
+        return Ok(());
+    }
+    let settings = [
+        // Readers go on while the one writer writes.
+        "PRAGMA journal_mode = WAL".to_string(),
+        // A committed transaction survives the machine, not only the process (I7).
+        "PRAGMA synchronous = FULL".into(),
+        "PRAGMA foreign_keys = ON".into(),
+        format!("PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}"),
+        // 16 MiB a connection instead of 2: bulk reads of a large catalog touch each page once.
+        "PRAGMA cache_size = -16384".into(),
+        "PRAGMA temp_store = MEMORY".into(),
+    ];
+    for setting in settings {
+        sqlx::query(AssertSqlSafe(setting)).execute(&mut *connection).await?;
+    }
+    connection.ping().await
+}
+
+fn make_private_file(file: &Path) -> Result<(), DatabaseError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        // The ledger names customers and prices; SQLite gives its side files the same mode.
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    match options.open(file) {
+        Ok(_) => Ok(()),
+        Err(fault) => Err(match fault.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                DatabaseError::ReadOnly(file.display().to_string())
+            }
+            io::ErrorKind::StorageFull => DatabaseError::Full,
+            _ => DatabaseError::Unavailable(file.display().to_string(), fault.to_string()),
+        }),
+    }
+}
+
+fn named(fault: DatabaseError, shown: &str) -> DatabaseError {
+    match fault {
+        DatabaseError::ReadOnly(_) => DatabaseError::ReadOnly(shown.into()),
+        DatabaseError::Corrupt(_, reason) => DatabaseError::Corrupt(shown.into(), reason),
+        DatabaseError::Other(reason) => DatabaseError::Unavailable(shown.into(), reason),
+        other => other,
+    }
+}
+
+/// The URL's scheme, host and database, without user and password.
+fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "given".into() };
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    format!("{scheme}://{}", place.split('?').next().unwrap_or_default())
+}
+
+/// The path as it may stand in a URL: sqlx decodes percent signs and cuts at `?` and `#`.
+fn percent_encoded(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let mut encoded = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '%' | '?' | '#' | ' ' => encoded.push_str(&format!("%{:02X}", u32::from(character))),
+            other => encoded.push(other),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &str = "CREATE TABLE parents (id TEXT PRIMARY KEY); \
+                         CREATE TABLE children (id TEXT PRIMARY KEY, parent_id TEXT NOT NULL REFERENCES parents (id))";
+    const SECOND: &str = "ALTER TABLE parents ADD COLUMN name TEXT";
+
+    async fn open(directory: &Path) -> Database {
+        Database::open_in(directory).await.unwrap()
+    }
+
+    async fn run(database: &Database, sql: &'static str) -> Result<(), DatabaseError> {
+        let mut write = database.write().await?;
+        sqlx::query(sql).execute(write.connection()).await?;
+        write.commit().await
+    }
+
+    async fn count(database: &Database) -> i64 {
+        sqlx::query("SELECT COUNT(*) FROM parents").fetch_one(database.pool()).await.unwrap().get(0)
+    }
+
+    #[tokio::test]
+    async fn migrations_run_once_each_and_a_newer_database_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = open(directory.path()).await;
+        database.migrate("test", &[FIRST]).await.unwrap();
+        database.migrate("test", &[FIRST, SECOND]).await.unwrap();
+        database.migrate("test", &[FIRST, SECOND]).await.unwrap();
+        run(&database, "INSERT INTO parents (id, name) VALUES ('a', 'b')").await.unwrap();
+        let fault = database.migrate("test", &[FIRST]).await.unwrap_err();
+        assert!(matches!(fault, DatabaseError::TooNew { found: 2, known: 1, .. }), "{fault}");
+    }
+
+    #[tokio::test]
+    async fn a_migration_that_fails_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = open(directory.path()).await;
+        assert!(
+            database
+                .migrate("test", &["CREATE TABLE parents (id TEXT); CREATE TABLE parents (id TEXT)"])
+                .await
+                .is_err()
+        );
+        database.migrate("test", &[FIRST]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn broken_keys_have_names_of_their_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = open(directory.path()).await;
+        database.migrate("test", &[FIRST]).await.unwrap();
+        run(&database, "INSERT INTO parents VALUES ('a')").await.unwrap();
+        let taken = run(&database, "INSERT INTO parents VALUES ('a')").await.unwrap_err();
+        assert!(matches!(taken, DatabaseError::Unique(_)), "{taken}");
+        let orphan = run(&database, "INSERT INTO children VALUES ('c', 'nobody')").await.unwrap_err();
+        assert!(matches!(orphan, DatabaseError::ForeignKey(_)), "{orphan}");
+    }
+
+    #[tokio::test]
+    async fn a_dropped_transaction_leaves_nothing_and_lets_the_next_writer_go_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = open(directory.path()).await;
+        database.migrate("test", &[FIRST]).await.unwrap();
+        let mut write = database.write().await.unwrap();
+        sqlx::query("INSERT INTO parents VALUES ('a')").execute(write.connection()).await.unwrap();
+        drop(write);
+        run(&database, "INSERT INTO parents VALUES ('b')").await.unwrap();
+        assert_eq!(count(&database).await, 1);
+    }
+
+    #[tokio::test]
+    async fn many_writers_at_once_all_get_their_turn() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = open(directory.path()).await;
+        database.migrate("test", &[FIRST]).await.unwrap();
+        let writers = (0..40).map(|number| {
+            let database = database.clone();
+            tokio::spawn(async move {
+                let mut write = database.write().await?;
+                let insert = sqlx::query("INSERT INTO parents VALUES ($1)").bind(number.to_string());
+                insert.execute(write.connection()).await?;
+                write.commit().await
+            })
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            writer.await.unwrap().unwrap();
+        }
+        assert_eq!(count(&database).await, 40);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_file_can_be_read_by_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let database = open(directory.path()).await;
+        database.migrate("test", &[FIRST]).await.unwrap();
+        for entry in std::fs::read_dir(directory.path()).unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.file_name());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_database_is_refused_with_one_line_that_names_it() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(LEDGER_FILE), vec![b'x'; 8192]).unwrap();
+        let fault = Database::open_in(directory.path()).await.err().unwrap();
+        let line = fault.to_string();
+        assert!(line.contains(LEDGER_FILE) && line.contains("backup") && !line.contains('\n'), "{line}");
+        let missing = Database::open_in(&directory.path().join("nowhere")).await.err().unwrap();
+        assert!(missing.to_string().contains("cannot be opened"), "{missing}");
+    }
+
+    #[tokio::test]
+    async fn a_directory_name_with_odd_characters_works() {
+        let directory = tempfile::tempdir().unwrap();
+        let odd = directory.path().join("50% off? #1 ü");
+        std::fs::create_dir(&odd).unwrap();
+        let database = open(&odd).await;
+        database.migrate("test", &[FIRST]).await.unwrap();
+        assert!(odd.join(LEDGER_FILE).metadata().unwrap().len() > 0);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_as_such_and_nothing_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = open(directory.path()).await;
+        database.migrate("test", &[FIRST]).await.unwrap();
+        let mut write = database.write().await.unwrap();
+        // SQLite's own page limit raises the very error of a full disk.
+        sqlx::query("PRAGMA max_page_count = 1").execute(write.connection()).await.unwrap();
+        let long = "x".repeat(100_000);
+        let insert = sqlx::query("INSERT INTO parents VALUES ($1)").bind(&long);
+        let fault = DatabaseError::from(insert.execute(write.connection()).await.unwrap_err());
+        assert!(matches!(fault, DatabaseError::Full), "{fault}");
+        drop(write);
+        assert_eq!(count(&database).await, 0);
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(without_credentials("postgres://me:secret@db.local/ledger?x=1"), "postgres://db.local/ledger");
+    }
+}

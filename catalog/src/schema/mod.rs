@@ -1,0 +1,15 @@
+//! The catalog's tables, by version. A migration that was released is never edited: the next one is added.
+
+use crate::database::{Database, DatabaseError};
+
+/// Name under which the versions are kept.
+const COMPONENT: &str = "catalog";
+const MIGRATIONS: &[&str] = &[include_str!("001_catalog.sql")];
+
+/// Brings the tables to the newest version.
+///
+/// # Errors
+/// When a migration fails, or the tables are newer than this program.
+pub async fn migrate(database: &Database) -> Result<(), DatabaseError> {
+    database.migrate(COMPONENT, MIGRATIONS).await
+}
