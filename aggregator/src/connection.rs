@@ -1,4 +1,14 @@
-//! Where the event store is.
+//! Where the event store is, and the few ways this crate speaks to it: statements, rows, and Native blocks.
+//!
+//! Queries and inserts go through the `clickhouse` crate. An insert's body is chunked, so one that breaks off is refused
+//! by the engine as incomplete instead of being stored in part.
+
+use crate::error::StoreError;
+use crate::sql;
+use bytes::Bytes;
+use clickhouse::query::{Query, RowCursor};
+use clickhouse::{Client, Compression, RowOwned, RowRead};
+use std::fmt;
 
 /// An address of ClickHouse's HTTP interface: the embedded engine's or a server's.
 #[derive(Clone)]
@@ -12,3 +22,95 @@ pub struct StoreConfig {
     /// Database that holds the tables; created when missing.
     pub database: String,
 }
+
+impl fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreConfig({} as {}, database {})", self.url, self.user, self.database)
+    }
+}
+
+/// A way to the store; cheap to clone.
+#[derive(Clone)]
+pub struct Connection {
+    client: Client,
+    config: StoreConfig,
+}
+
+impl Connection {
+    /// Opens nothing yet: each statement takes a pooled connection.
+    #[must_use]
+    pub fn new(config: StoreConfig) -> Self {
+        let local = ["127.0.0.1", "localhost", "[::1]"].iter().any(|host| config.url.contains(&format!("//{host}:")));
+        // On loopback LZ4 costs more than the copy it saves.
+        let compression = if local { Compression::None } else { Compression::Lz4 };
+        let client = Client::default()
+            .with_url(&config.url)
+            .with_user(&config.user)
+            .with_password(&config.password)
+            .with_compression(compression);
+        Self { client, config }
+    }
+
+    /// Name of the database.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        &self.config.database
+    }
+
+    /// A query in the store's database. The text is sent as it is: `?` has no meaning in it.
+    pub fn query(&self, statement: &str) -> Query {
+        self.client.clone().with_database(self.database()).query_raw(statement)
+    }
+
+    /// Runs a statement that answers nothing.
+    pub async fn execute(&self, statement: &str) -> Result<(), StoreError> {
+        Ok(self.query(statement).execute().await?)
+    }
+
+    /// Runs a statement before the database exists.
+    pub async fn execute_outside_database(&self, statement: &str) -> Result<(), StoreError> {
+        Ok(self.client.query_raw(statement).execute().await?)
+    }
+
+    /// The rows of a query, streamed.
+    pub fn fetch<T: RowOwned + RowRead>(&self, statement: &str) -> Result<RowCursor<T>, StoreError> {
+        Ok(self.query(statement).fetch::<T>()?)
+    }
+
+    /// All rows of a query.
+    pub async fn fetch_all<T: RowOwned + RowRead>(&self, statement: &str) -> Result<Vec<T>, StoreError> {
+        Ok(self.query(statement).fetch_all::<T>().await?)
+    }
+
+    /// The one row of a query.
+    pub async fn fetch_one<T: RowOwned + RowRead>(&self, statement: &str) -> Result<T, StoreError> {
+        Ok(self.query(statement).fetch_one::<T>().await?)
+    }
+
+    /// Inserts one Native block and returns once the engine has synced it to disk.
+    ///
+    /// # Errors
+    /// After an error any part of the block may be stored: see `direct::recovery`.
+    pub async fn insert_block(&self, table: &str, query_id: &str, chunks: Vec<Bytes>) -> Result<(), StoreError> {
+        let statement = format!("INSERT INTO {} FORMAT Native", sql::identifier(table));
+        let mut client = self.client.clone().with_database(self.database()).with_setting("query_id", query_id);
+        for (name, value) in INSERT_SETTINGS {
+            client = client.with_setting(*name, *value);
+        }
+        let mut insert = client.insert_formatted_with(statement);
+        for chunk in chunks {
+            insert.send(chunk).await?;
+        }
+        Ok(insert.end().await?)
+    }
+}
+
+/// One insert is one block per partition, as it was sent; repeats are found by id, never by block hash.
+const INSERT_SETTINGS: &[(&str, &str)] = &[
+    ("async_insert", "0"),
+    ("insert_deduplicate", "0"),
+    ("max_partitions_per_insert_block", "0"),
+    ("min_insert_block_size_rows", "0"),
+    ("min_insert_block_size_bytes", "0"),
+    ("max_insert_block_size", "16777216"),
+];

@@ -12,7 +12,11 @@
 pub mod connection;
 pub mod direct;
 pub mod error;
+pub mod extract;
+mod native;
 pub mod reads;
+mod schema;
+mod sql;
 pub mod usage;
 
 pub use connection::StoreConfig;

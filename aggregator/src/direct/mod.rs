@@ -1,7 +1,30 @@
 //! The direct writer: accepted batches to durable rows, in group commits, each id once (I1, I2).
+//!
+//! The path of a batch, a file each:
+//! 1. [`handle`]: room is reserved (`admit`), the batch is handed to the one writer task (`accept`)
+//! 2. [`task`]: takes what is waiting while the previous insert is under way
+//! 3. [`known`]: is an id new? Recent ids in memory, then a Bloom filter over all; [`lookup`] asks the id table about "maybe"
+//! 4. [`group`]: new rows become columns ([`plans`] says what to extract), losers and voids go to their own columns
+//! 5. [`commit`]: `events` first, then `event_ids` (the commit record) together with `losers` and `voids`; then the answers
+//! 6. [`recovery`]: at start and after any failure, before the next insert: rows without commit record get theirs
+//! 7. [`pressure`]: lingers when the engine's merges fall behind
+//!
+//! Only one writer may run on a store: the caller holds the lease (a file lock). It refuses to retry an insert: the client
+//! does, with the same ids.
+//!
+//! Failure behaviour: an insert that fails answers its requests with [`AcceptError::MaybeKept`], everything that waits with
+//! [`AcceptError::Unavailable`], and nothing is taken until recovery went through.
 
+mod commit;
+mod group;
+mod handle;
+mod known;
+mod lookup;
+mod plans;
+mod pressure;
+mod recovery;
+mod task;
 mod types;
-mod writer;
 
+pub use handle::{DirectWriter, Permit};
 pub use types::{AcceptError, Accepted, DirectConfig, DuplicateKind, DuplicateRow, Voided, WriterState};
-pub use writer::{DirectWriter, Permit};

@@ -12,11 +12,14 @@ pub struct DirectConfig {
     pub max_group_rows: usize,
     /// Most bytes of events in one insert.
     pub max_group_bytes: usize,
+    /// Ids whose content and timestamp are kept in memory, so that a quick retry costs no look-up; twice this many at most,
+    /// about 40 bytes each.
+    pub recent_ids: usize,
 }
 
 impl Default for DirectConfig {
     fn default() -> Self {
-        Self { max_bytes: 256 << 20, max_group_rows: 50_000, max_group_bytes: 64 << 20 }
+        Self { max_bytes: 256 << 20, max_group_rows: 50_000, max_group_bytes: 64 << 20, recent_ids: 500_000 }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reads that people and proofs make: one event, lists, volume, rejections.
 
+pub(crate) mod events;
+pub(crate) mod rejections;
 mod types;
 
 pub use types::{

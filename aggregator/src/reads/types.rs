@@ -91,6 +91,19 @@ pub enum RejectionReason {
     InvalidValue,
 }
 
+impl RejectionReason {
+    /// Its name in the API and in the store.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            RejectionReason::Restamped => "restamped",
+            RejectionReason::Conflict => "conflict",
+            RejectionReason::Voided => "voided",
+            RejectionReason::InvalidValue => "invalid_value",
+        }
+    }
+}
+
 /// Which rejections; `from` and `to` are compared with when it was rejected, inclusive.
 #[derive(Clone, Debug, Default)]
 pub struct RejectionFilter {

@@ -1,6 +1,11 @@
 //! What rating asks of the event store.
 
+mod aggregate;
+mod fold;
+mod members;
+mod source;
 mod store;
+mod touched;
 mod types;
 
 pub use store::EventStore;

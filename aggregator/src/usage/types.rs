@@ -20,6 +20,8 @@ pub struct UsageWindow {
     pub to: Timestamp,
     /// The caller's number for the result.
     pub slot: u32,
+    /// Place of the series' metric in `UsageQuery::scopes`: says which property its events are aggregated by.
+    pub scope: u32,
 }
 
 /// How the events of a slot become one quantity.

@@ -1,0 +1,181 @@
+//! One group commit under construction: requests that share an insert, and their rows as columns.
+
+use super::known::{Filter, IdMap, Recent, Version};
+use super::lookup::IdRow;
+use super::plans::Plans;
+use super::types::{AcceptError, Accepted, DuplicateKind, DuplicateRow, Voided};
+use crate::extract::ExtractionPlan;
+use crate::native::{EventColumns, IdColumns, LoserColumns, VoidRow};
+use crate::reads::RejectionReason;
+use domain::event_batch::EventBatch;
+use domain::position::Position;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// How a request learns what became of it.
+pub(super) type Answer<T> = oneshot::Sender<Result<T, AcceptError>>;
+
+/// A request whose answer waits for the group's commit.
+enum Waiting {
+    Batch(Accepted, Answer<Accepted>),
+    Void(Voided, Answer<Voided>),
+}
+
+/// Rows of one insert number.
+pub(super) struct Group {
+    /// The insert's number: `Position::offset` of its rows.
+    pub(super) offset: u64,
+    pub(super) events: EventColumns,
+    pub(super) ids: IdColumns,
+    pub(super) losers: LoserColumns,
+    pub(super) voids: Vec<VoidRow>,
+    /// Key lists used by rows of this group: hash → keys.
+    pub(super) dimension_keys: HashMap<u64, Vec<String>>,
+    waiting: Vec<Waiting>,
+    lines: u32,
+}
+
+/// What the writer knows, as a group needs it.
+pub(super) struct Knowledge<'a> {
+    pub(super) recent: &'a mut Recent,
+    pub(super) filter: &'a mut Filter,
+    pub(super) plans: &'a mut Plans,
+    /// Answers of the id table for the ids it was asked about.
+    pub(super) stored: &'a IdMap<IdRow>,
+}
+
+impl Group {
+    pub(super) fn new(offset: u64) -> Self {
+        Self {
+            offset,
+            events: EventColumns::new(),
+            ids: IdColumns::new(),
+            losers: LoserColumns::new(),
+            voids: Vec::new(),
+            dimension_keys: HashMap::new(),
+            waiting: Vec::new(),
+            lines: 0,
+        }
+    }
+
+    /// Whether nobody waits for it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Rows of all tables.
+    pub(super) fn rows(&self) -> usize {
+        self.events.rows() + self.losers.rows() + self.voids.len()
+    }
+
+    fn next_position(&mut self) -> Position {
+        let index = self.lines;
+        // A group is limited far below 2³² rows.
+        self.lines = self.lines.saturating_add(1);
+        Position { epoch: 0, partition: 0, offset: self.offset, index }
+    }
+
+    /// Adds a batch: rows that are new become events, known ones losers or nothing.
+    pub(super) fn add_batch(&mut self, batch: &EventBatch, answer: Answer<Accepted>, knowledge: &mut Knowledge<'_>) {
+        let mut accepted = Accepted::default();
+        let mut plan_of_run: Option<(&str, Arc<ExtractionPlan>)> = None;
+        let mut dimensions = String::new();
+        for row in 0..batch.len() {
+            if let Some(kind) = self.duplicate(batch, row, knowledge) {
+                // A batch holds at most 10,000 rows of one request or a bounded stretch of a stream.
+                accepted.duplicates.push(DuplicateRow { row: u32::try_from(row).unwrap_or(u32::MAX), kind });
+                continue;
+            }
+            let code = batch.codes.get(row);
+            let plan = match &plan_of_run {
+                Some((of, plan)) if *of == code => Arc::clone(plan),
+                _ => self.plan_for(batch, code, knowledge),
+            };
+            dimensions.clear();
+            self.add_event(batch, row, &plan, &mut dimensions);
+            plan_of_run = Some((code, plan));
+        }
+        self.waiting.push(Waiting::Batch(accepted, answer));
+    }
+
+    fn plan_for(&mut self, batch: &EventBatch, code: &str, knowledge: &mut Knowledge<'_>) -> Arc<ExtractionPlan> {
+        let plan = knowledge.plans.plan(batch.organization, code);
+        if plan.dimensions_of() != 0 {
+            self.dimension_keys.entry(plan.dimensions_of()).or_insert_with(|| plan.dimensions().to_vec());
+        }
+        plan
+    }
+
+    /// Decides I2 for one row, and lists it when it lost.
+    fn duplicate(&mut self, batch: &EventBatch, row: usize, knowledge: &mut Knowledge<'_>) -> Option<DuplicateKind> {
+        let (id, own) = (batch.ids[row], Version::of(batch, row));
+        let known = knowledge.recent.get(id).or_else(|| knowledge.stored.get(&id.0).map(IdRow::version));
+        let Some(first) = known else {
+            knowledge.recent.insert(id, own);
+            knowledge.filter.insert(id);
+            return None;
+        };
+        if first == own {
+            return Some(DuplicateKind::Exact);
+        }
+        let (kind, reason) = if first.content == own.content {
+            (DuplicateKind::Restamped, RejectionReason::Restamped)
+        } else {
+            (DuplicateKind::Conflict, RejectionReason::Conflict)
+        };
+        let position = self.next_position();
+        self.losers.push((batch, row), position, reason);
+        Some(kind)
+    }
+
+    fn add_event(&mut self, batch: &EventBatch, row: usize, plan: &ExtractionPlan, dimensions: &mut String) {
+        let position = self.next_position();
+        let extracted = plan.extract(batch.properties.get(row), dimensions);
+        let names = (plan.value_of(), plan.dimensions_of());
+        self.events.push((batch, row), position, &extracted, dimensions, names);
+        self.ids.push((batch, row), position);
+    }
+
+    /// Adds a void; one that stands already only waits for the answer.
+    pub(super) fn add_void(&mut self, mut row: VoidRow, first: Option<Position>, answer: Answer<Voided>) {
+        let voided = match first {
+            Some(position) => Voided { position, repeated: true },
+            None => {
+                row.position = self.next_position();
+                self.voids.push(row.clone());
+                Voided { position: row.position, repeated: false }
+            }
+        };
+        self.waiting.push(Waiting::Void(voided, answer));
+    }
+
+    /// Takes the answers out, so that the rows can be sent.
+    pub(super) fn take_waiting(&mut self) -> Answers {
+        Answers(std::mem::take(&mut self.waiting))
+    }
+}
+
+/// The requests of one group.
+pub(super) struct Answers(Vec<Waiting>);
+
+impl Answers {
+    /// All rows are durable (I1). A requester that went away needs no answer.
+    pub(super) fn confirm(self) {
+        for waiting in self.0 {
+            match waiting {
+                Waiting::Batch(accepted, answer) => drop(answer.send(Ok(accepted))),
+                Waiting::Void(voided, answer) => drop(answer.send(Ok(voided))),
+            }
+        }
+    }
+
+    pub(super) fn refuse(self, error: &AcceptError) {
+        for waiting in self.0 {
+            match waiting {
+                Waiting::Batch(_, answer) => drop(answer.send(Err(error.clone()))),
+                Waiting::Void(_, answer) => drop(answer.send(Err(error.clone()))),
+            }
+        }
+    }
+}

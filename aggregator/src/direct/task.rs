@@ -1,0 +1,397 @@
+//! The one writer task: collects while the previous group is being inserted, then commits what it has.
+//!
+//! At most one group is being inserted and one is being collected. With nothing under way a request is committed at once;
+//! under load the groups grow by themselves to what arrives during one insert. A row is looked at once, when its request is
+//! collected: by then the insert before may still be under way, and after it only the bytes remain to be sent.
+
+use super::commit::{Blocks, Committer};
+use super::group::{Answers, Group, Knowledge};
+use super::handle::Request;
+use super::known::{Filter, IdMap, Recent};
+use super::lookup::{IdRow, stored_ids, stored_voids};
+use super::plans::Plans;
+use super::pressure::Pressure;
+use super::recovery::{Recovered, recover};
+use super::types::{AcceptError, DirectConfig, WriterState};
+use crate::connection::Connection;
+use crate::error::StoreError;
+use crate::native::VoidRow;
+use arc_swap::ArcSwap;
+use domain::identity::EventId;
+use domain::ids::OrganizationId;
+use domain::position::Position;
+use domain::snapshot::SnapshotCell;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinError, JoinHandle};
+use tokio::time::Instant;
+
+/// Pauses between two attempts to reach a store that failed: doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// What a client is told then.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// Ids between two lines of progress while the filter is loaded.
+const PROGRESS_EVERY: usize = 10_000_000;
+/// A group of more rows does not wait for company.
+const LARGE_GROUP: usize = 5_000;
+
+/// What handle and task share.
+pub(super) struct Shared {
+    state: ArcSwap<WriterState>,
+    watcher: AbortHandle,
+}
+
+impl Shared {
+    pub(super) fn state(&self) -> WriterState {
+        WriterState::clone(&self.state.load())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.watcher.abort();
+    }
+}
+
+/// Recovers, loads the filter, and starts the task.
+pub(super) async fn start(
+    connection: Connection,
+    config: DirectConfig,
+    catalog: SnapshotCell,
+    inbox: mpsc::UnboundedReceiver<Request>,
+) -> Result<Arc<Shared>, StoreError> {
+    let Recovered { next_offset, .. } = recover(&connection).await?;
+    let filter = load_filter(&connection).await?;
+    let pressure = Arc::new(Pressure::default());
+    let watched = (Arc::clone(&pressure), connection.clone());
+    let watcher = tokio::spawn(async move { watched.0.watch(watched.1).await }).abort_handle();
+    let shared = Arc::new(Shared { state: ArcSwap::from_pointee(WriterState::Ready), watcher });
+    let task = WriterTask {
+        committer: Committer::new(connection.clone()),
+        plans: Plans::new(catalog),
+        recent: Recent::new(config.recent_ids),
+        filter,
+        pressure,
+        registered_keys: HashSet::new(),
+        group: Group::new(next_offset),
+        not_before: None,
+        under_way: None,
+        committed: next_offset - 1,
+        closing: false,
+        closed: Vec::new(),
+        shared: Arc::clone(&shared),
+        connection,
+        config,
+        inbox,
+    };
+    tokio::spawn(task.run());
+    Ok(shared)
+}
+
+async fn load_filter(connection: &Connection) -> Result<Filter, StoreError> {
+    let started = Instant::now();
+    let total: u64 = connection.fetch_one("SELECT count() FROM event_ids").await?;
+    let total = usize::try_from(total).map_err(|_| StoreError::Corrupt("more ids than memory has addresses".into()))?;
+    let mut filter = Filter::with_room_for(total);
+    let mut ids = connection.fetch::<u128>("SELECT id FROM event_ids")?;
+    while let Some(id) = ids.next().await? {
+        filter.insert(EventId(id));
+        if filter.len().is_multiple_of(PROGRESS_EVERY) {
+            tracing::info!(loaded = filter.len(), of = total, "loading the filter of known ids");
+        }
+    }
+    tracing::info!(ids = filter.len(), seconds = started.elapsed().as_secs_f32(), "filter of known ids is loaded");
+    Ok(filter)
+}
+
+struct WriterTask {
+    connection: Connection,
+    config: DirectConfig,
+    inbox: mpsc::UnboundedReceiver<Request>,
+    committer: Committer,
+    plans: Plans,
+    recent: Recent,
+    filter: Filter,
+    pressure: Arc<Pressure>,
+    registered_keys: HashSet<u64>,
+    shared: Arc<Shared>,
+    /// Being collected.
+    group: Group,
+    /// A small group under merge pressure is not sent before.
+    not_before: Option<Instant>,
+    /// Being inserted.
+    under_way: Option<UnderWay>,
+    /// The last insert number known to be durable.
+    committed: u64,
+    closing: bool,
+    closed: Vec<oneshot::Sender<()>>,
+}
+
+/// A group on its way into the store.
+struct UnderWay {
+    offset: u64,
+    insert: JoinHandle<Result<(), StoreError>>,
+    answers: Answers,
+}
+
+/// What happened while collecting.
+enum Event {
+    Arrived(Request),
+    Inserted(Result<(), StoreError>),
+    LingerOver,
+    HandlesGone,
+}
+
+impl WriterTask {
+    async fn run(mut self) {
+        while !self.is_done() {
+            self.send_when_due();
+            let outcome = match self.next_event().await {
+                Event::Arrived(request) => self.collect(request).await,
+                Event::Inserted(result) => self.finish(result),
+                Event::LingerOver => Ok(()),
+                Event::HandlesGone => {
+                    self.closing = true;
+                    Ok(())
+                }
+            };
+            if let Err(error) = outcome {
+                self.fail(error).await;
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.closing && self.under_way.is_none() && self.group.is_empty()
+    }
+
+    fn send_when_due(&mut self) {
+        let due = self.closing || self.not_before.is_none_or(|at| at <= Instant::now());
+        if self.under_way.is_some() || self.group.is_empty() || !due {
+            return;
+        }
+        // A group of repeats alone takes no insert number, but waits its turn: what it repeats is durable by then.
+        let next_offset = self.group.offset + u64::from(self.group.rows() > 0);
+        let mut group = std::mem::replace(&mut self.group, Group::new(next_offset));
+        self.not_before = None;
+        let offset = group.offset;
+        let answers = group.take_waiting();
+        let new_keys = std::mem::take(&mut group.dimension_keys)
+            .into_iter()
+            .filter(|(hash, _)| self.registered_keys.insert(*hash))
+            .collect();
+        let committer = self.committer.clone();
+        let insert = tokio::spawn(async move { committer.commit(Blocks::of(group, new_keys)).await });
+        self.under_way = Some(UnderWay { offset, insert, answers });
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let collect = !self.closing && self.has_room();
+        let Self { under_way, inbox, not_before, .. } = self;
+        let linger_until = not_before.filter(|_| under_way.is_none());
+        let inserted = async {
+            match under_way {
+                Some(sent) => joined((&mut sent.insert).await),
+                None => std::future::pending().await,
+            }
+        };
+        let linger_over = async {
+            match linger_until {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            result = inserted => Event::Inserted(result),
+            () = linger_over => Event::LingerOver,
+            request = inbox.recv(), if collect => request.map_or(Event::HandlesGone, Event::Arrived),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.group.rows() < self.config.max_group_rows && self.group.events.byte_size() < self.config.max_group_bytes
+    }
+
+    fn finish(&mut self, result: Result<(), StoreError>) -> Result<(), StoreError> {
+        let Some(sent) = self.under_way.take() else { return result };
+        match result {
+            Ok(()) => {
+                self.committed = sent.offset;
+                sent.answers.confirm();
+                Ok(())
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                sent.answers.refuse(&AcceptError::MaybeKept { reason, retry_after: RETRY_AFTER });
+                Err(error)
+            }
+        }
+    }
+
+    /// Adds a request and all others that are waiting, as far as the group has room.
+    async fn collect(&mut self, first: Request) -> Result<(), StoreError> {
+        let mut requests = Vec::new();
+        let mut rows = self.group.rows();
+        let mut next = Some(first);
+        while let Some(request) = next {
+            match request {
+                Request::Close(done) => {
+                    self.closing = true;
+                    self.closed.push(done);
+                    break;
+                }
+                Request::Batch(..) | Request::Void(..) => {
+                    rows += request.rows();
+                    requests.push(request);
+                }
+            }
+            next = if rows < self.config.max_group_rows { self.inbox.try_recv().ok() } else { None };
+        }
+        self.add(requests).await
+    }
+
+    async fn add(&mut self, requests: Vec<Request>) -> Result<(), StoreError> {
+        self.plans.refresh();
+        self.recent.rotate_if_full(self.group.offset, self.committed);
+        let looked_up = self.look_up(&requests).await;
+        let (stored, voided) = match looked_up {
+            Ok(found) => found,
+            Err(error) => {
+                requests.into_iter().for_each(|request| request.refuse(&unavailable(&error)));
+                return Err(error);
+            }
+        };
+        let before = self.group.is_empty();
+        for request in requests {
+            self.add_one(request, &stored, &voided);
+        }
+        if before && self.group.rows() < LARGE_GROUP {
+            let linger = self.pressure.linger();
+            self.not_before = (!linger.is_zero()).then(|| Instant::now() + linger);
+        } else if self.group.rows() >= LARGE_GROUP {
+            self.not_before = None;
+        }
+        Ok(())
+    }
+
+    /// Asks the id table about every id that memory cannot decide.
+    async fn look_up(&self, requests: &[Request]) -> Result<(IdMap<IdRow>, IdMap<Position>), StoreError> {
+        let mut doubtful: Vec<(OrganizationId, EventId)> = Vec::new();
+        let mut voids = Vec::new();
+        for request in requests {
+            match request {
+                Request::Batch(batch, _) => {
+                    let maybe = |id: &&EventId| self.recent.get(**id).is_none() && self.filter.may_hold(**id);
+                    doubtful.extend(batch.ids.iter().filter(maybe).map(|id| (batch.organization, *id)));
+                }
+                Request::Void(organization, transaction_id, ..) => {
+                    voids.push((*organization, EventId::derive(*organization, transaction_id)));
+                }
+                Request::Close(_) => {}
+            }
+        }
+        doubtful.extend(&voids);
+        metrics::counter!("tollgate_store_id_lookups_total").increment(doubtful.len() as u64);
+        let stored =
+            if doubtful.is_empty() { IdMap::default() } else { stored_ids(&self.connection, &doubtful).await? };
+        let voided = if voids.is_empty() { IdMap::default() } else { stored_voids(&self.connection, &voids).await? };
+        Ok((stored, voided))
+    }
+
+    fn add_one(&mut self, request: Request, stored: &IdMap<IdRow>, voided: &IdMap<Position>) {
+        match request {
+            Request::Batch(batch, answer) => {
+                let Self { recent, filter, plans, group, .. } = self;
+                group.add_batch(&batch, answer, &mut Knowledge { recent, filter, plans, stored });
+            }
+            Request::Void(organization, transaction_id, voided_at, answer) => {
+                let id = EventId::derive(organization, &transaction_id);
+                let series = stored.get(&id.0).map_or(0, |row| row.series);
+                let position = Position { epoch: 0, partition: 0, offset: self.group.offset, index: 0 };
+                let row = VoidRow { organization, id, transaction_id, series, voided_at, position };
+                self.group.add_void(row, voided.get(&id.0).copied(), answer);
+            }
+            Request::Close(done) => self.closed.push(done),
+        }
+    }
+
+    /// Refuses what waits, and takes nothing until the store answers and is in order again.
+    async fn fail(&mut self, error: StoreError) {
+        tracing::error!(%error, "event store failed; recovering");
+        metrics::counter!("tollgate_store_failures_total").increment(1);
+        self.shared.state.store(Arc::new(WriterState::NotReady(format!("the event store failed: {error}"))));
+        if let Some(sent) = &mut self.under_way {
+            let result = joined((&mut sent.insert).await);
+            // A second failure is the same outage; its requests are told.
+            let _ = self.finish(result);
+        }
+        let mut group = std::mem::replace(&mut self.group, Group::new(0));
+        group.take_waiting().refuse(&unavailable(&error));
+        self.not_before = None;
+        self.recent.clear();
+        self.registered_keys.clear();
+        self.recover_until_ready().await;
+    }
+
+    async fn recover_until_ready(&mut self) {
+        let mut pause = FIRST_PAUSE;
+        while !self.closing {
+            match recover(&self.connection).await {
+                Ok(recovered) => return self.resume(recovered),
+                Err(error) => {
+                    tracing::error!(%error, "event store is still not usable");
+                    self.refuse_for(pause, &error).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn resume(&mut self, recovered: Recovered) {
+        recovered.ids.into_iter().for_each(|id| self.filter.insert(id));
+        self.committed = recovered.next_offset - 1;
+        self.group = Group::new(recovered.next_offset);
+        self.shared.state.store(Arc::new(WriterState::Ready));
+        tracing::info!(next_insert = recovered.next_offset, "event store is usable again");
+    }
+
+    /// Answers requests with "not available" for the length of a pause.
+    async fn refuse_for(&mut self, pause: Duration, error: &StoreError) {
+        let until = Instant::now() + pause;
+        while let Ok(request) = tokio::time::timeout_at(until, self.inbox.recv()).await {
+            match request {
+                Some(Request::Close(done)) => {
+                    self.closing = true;
+                    self.closed.push(done);
+                }
+                Some(request) => request.refuse(&unavailable(error)),
+                None => self.closing = true,
+            }
+            if self.closing {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for WriterTask {
+    fn drop(&mut self) {
+        self.shared.state.store(Arc::new(WriterState::NotReady("the writer has stopped".into())));
+        // Whoever asked for the end may have gone; the work is done either way.
+        for done in self.closed.drain(..) {
+            let _ = done.send(());
+        }
+    }
+}
+
+fn joined(result: Result<Result<(), StoreError>, JoinError>) -> Result<(), StoreError> {
+    result.unwrap_or_else(|error| Err(StoreError::Engine(format!("the insert was cut off: {error}"))))
+}
+
+fn unavailable(error: &StoreError) -> AcceptError {
+    AcceptError::Unavailable { reason: error.to_string(), retry_after: RETRY_AFTER }
+}

@@ -1,0 +1,316 @@
+//! Columns of the tables on the event path, filled row by row from batches: `events`, `event_ids`, `losers`.
+//!
+//! Column names and types repeat those of the schema; a test inserts a block into every table and reads it back.
+
+use super::block::{Column, block_bytes};
+use super::dictionary::Dictionary;
+use crate::extract::Extracted;
+use crate::reads::RejectionReason;
+use bytes::Bytes;
+use domain::event_batch::EventBatch;
+use domain::identity::witness;
+use domain::position::Position;
+
+const TIME: &str = "DateTime64(6, 'UTC')";
+
+/// What rating sorts and joins by.
+#[derive(Clone, Debug)]
+struct KeyColumns {
+    organization: Column,
+    code: Dictionary,
+    series: Column,
+    timestamp: Column,
+    id: Column,
+}
+
+impl KeyColumns {
+    fn new() -> Self {
+        Self {
+            organization: Column::new("organization", "UUID"),
+            code: Dictionary::default(),
+            series: Column::new("series", "UInt128"),
+            timestamp: Column::new("timestamp", TIME),
+            id: Column::new("id", "UInt128"),
+        }
+    }
+
+    fn push(&mut self, batch: &EventBatch, row: usize) {
+        self.organization.push_uuid(batch.organization.0);
+        self.code.push(batch.codes.get(row));
+        self.series.push_u128(batch.series[row].0);
+        self.timestamp.push_i64(batch.timestamps[row].0);
+        self.id.push_u128(batch.ids[row].0);
+    }
+
+    fn into_columns(self) -> [Column; 5] {
+        let code = self.code.column("code");
+        [self.organization, code, self.series, self.timestamp, self.id]
+    }
+
+    fn byte_size(&self) -> usize {
+        // 16 organization + 4 code + 16 series + 8 timestamp + 16 id
+        self.code.len() * 60
+    }
+}
+
+/// Where a row stands in the log.
+#[derive(Clone, Debug)]
+struct PositionColumns {
+    epoch: Column,
+    partition: Column,
+    offset: Column,
+    line: Column,
+}
+
+impl PositionColumns {
+    fn new() -> Self {
+        Self {
+            epoch: Column::new("epoch", "UInt16"),
+            partition: Column::new("partition", "UInt16"),
+            offset: Column::new("offset", "UInt64"),
+            line: Column::new("line", "UInt32"),
+        }
+    }
+
+    fn push(&mut self, position: Position) {
+        self.epoch.push_u16(position.epoch);
+        self.partition.push_u16(position.partition);
+        self.offset.push_u64(position.offset);
+        self.line.push_u32(position.index);
+    }
+
+    fn into_columns(self) -> [Column; 4] {
+        [self.epoch, self.partition, self.offset, self.line]
+    }
+}
+
+/// What the client sent besides the key.
+#[derive(Clone, Debug)]
+struct ContentColumns {
+    transaction_id: Column,
+    customer: Column,
+    subscription: Column,
+    properties: Column,
+    precise_total: Column,
+    ingested_at: Column,
+}
+
+impl ContentColumns {
+    fn new() -> Self {
+        Self {
+            transaction_id: Column::new("transaction_id", "String"),
+            customer: Column::new("customer", "String"),
+            subscription: Column::new("subscription", "String"),
+            properties: Column::new("properties", "String"),
+            precise_total: Column::new("precise_total", "String"),
+            ingested_at: Column::new("ingested_at", TIME),
+        }
+    }
+
+    fn push(&mut self, batch: &EventBatch, row: usize) {
+        self.transaction_id.push_text(batch.transaction_ids.get(row));
+        self.customer.push_text(batch.customers.get(row));
+        self.subscription.push_text(batch.subscriptions.get(row));
+        self.properties.push_text(batch.properties.get(row));
+        self.precise_total.push_text(batch.precise_totals.get(row));
+        self.ingested_at.push_i64(batch.ingested_at.0);
+    }
+
+    fn into_columns(self) -> [Column; 6] {
+        [self.transaction_id, self.customer, self.subscription, self.properties, self.precise_total, self.ingested_at]
+    }
+
+    fn byte_size(&self) -> usize {
+        let columns = [&self.transaction_id, &self.customer, &self.subscription, &self.properties, &self.precise_total];
+        columns.iter().map(|column| column.byte_size()).sum()
+    }
+}
+
+/// A block for `events`.
+#[derive(Clone, Debug)]
+pub struct EventColumns {
+    key: KeyColumns,
+    content: ContentColumns,
+    position: PositionColumns,
+    value: Column,
+    value_state: Column,
+    value_of: Column,
+    text: Column,
+    dimensions: Column,
+    dimensions_of: Column,
+    witness: Column,
+}
+
+impl EventColumns {
+    /// An empty block.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            key: KeyColumns::new(),
+            content: ContentColumns::new(),
+            position: PositionColumns::new(),
+            value: Column::new("value", "Decimal(38, 18)"),
+            value_state: Column::new("value_state", "UInt8"),
+            value_of: Column::new("value_of", "UInt64"),
+            text: Column::new("text", "String"),
+            dimensions: Column::new("dimensions", "String"),
+            dimensions_of: Column::new("dimensions_of", "UInt64"),
+            witness: Column::new("witness", "UInt64"),
+        }
+    }
+
+    /// Appends one event with what was extracted from it; `names` are the plan's `value_of` and `dimensions_of`.
+    pub fn push(
+        &mut self,
+        (batch, row): (&EventBatch, usize),
+        position: Position,
+        extracted: &Extracted<'_>,
+        dimensions: &str,
+        names: (u64, u64),
+    ) {
+        self.key.push(batch, row);
+        self.content.push(batch, row);
+        self.position.push(position);
+        self.value.push_i128(extracted.value);
+        self.value_state.push_u8(extracted.state as u8);
+        self.value_of.push_u64(names.0);
+        self.text.push_text(&extracted.text);
+        self.dimensions.push_text(dimensions);
+        self.dimensions_of.push_u64(names.1);
+        self.witness.push_u64(witness(batch.contents[row], batch.timestamps[row]));
+    }
+
+    /// Events in it.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.key.code.len()
+    }
+
+    /// About how many bytes it holds.
+    #[must_use]
+    pub fn byte_size(&self) -> usize {
+        // value 16 + state 1 + two names 16 + witness 8 + position 16 + ingested_at 8 + lengths
+        self.key.byte_size() + self.content.byte_size() + self.dimensions.byte_size() + self.rows() * 72
+    }
+
+    /// The encoded block.
+    #[must_use]
+    pub fn into_block(self) -> Vec<Bytes> {
+        let rows = self.rows();
+        let mut columns: Vec<Column> = Vec::with_capacity(22);
+        columns.extend(self.key.into_columns());
+        columns.extend(self.content.into_columns());
+        columns.extend(self.position.into_columns());
+        columns.extend([self.value, self.value_state, self.value_of, self.text, self.dimensions]);
+        columns.extend([self.dimensions_of, self.witness]);
+        block_bytes(columns, rows)
+    }
+}
+
+impl Default for EventColumns {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A block for `event_ids`.
+#[derive(Clone, Debug)]
+pub struct IdColumns {
+    key: KeyColumns,
+    position: PositionColumns,
+    content: Column,
+}
+
+impl IdColumns {
+    /// An empty block.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { key: KeyColumns::new(), position: PositionColumns::new(), content: Column::new("content", "UInt64") }
+    }
+
+    /// Appends the id row of one event.
+    pub fn push(&mut self, (batch, row): (&EventBatch, usize), position: Position) {
+        self.key.push(batch, row);
+        self.position.push(position);
+        self.content.push_u64(batch.contents[row]);
+    }
+
+    /// Rows in it.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.key.code.len()
+    }
+
+    /// The encoded block.
+    #[must_use]
+    pub fn into_block(self) -> Vec<Bytes> {
+        let rows = self.rows();
+        let mut columns: Vec<Column> = self.key.into_columns().into();
+        columns.extend(self.position.into_columns());
+        columns.push(self.content);
+        block_bytes(columns, rows)
+    }
+}
+
+impl Default for IdColumns {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A block for `losers`: copies that are listed and never billed.
+#[derive(Clone, Debug)]
+pub struct LoserColumns {
+    key: KeyColumns,
+    content: ContentColumns,
+    position: PositionColumns,
+    reason: Column,
+    content_hash: Column,
+}
+
+impl LoserColumns {
+    /// An empty block.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            key: KeyColumns::new(),
+            content: ContentColumns::new(),
+            position: PositionColumns::new(),
+            reason: Column::new("reason", "String"),
+            content_hash: Column::new("content", "UInt64"),
+        }
+    }
+
+    /// Appends one copy.
+    pub fn push(&mut self, (batch, row): (&EventBatch, usize), position: Position, reason: RejectionReason) {
+        self.key.push(batch, row);
+        self.content.push(batch, row);
+        self.position.push(position);
+        self.reason.push_text(reason.name());
+        self.content_hash.push_u64(batch.contents[row]);
+    }
+
+    /// Copies in it.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.key.code.len()
+    }
+
+    /// The encoded block.
+    #[must_use]
+    pub fn into_block(self) -> Vec<Bytes> {
+        let rows = self.rows();
+        let mut columns: Vec<Column> = Vec::with_capacity(17);
+        columns.extend(self.key.into_columns());
+        columns.extend(self.content.into_columns());
+        columns.extend(self.position.into_columns());
+        columns.extend([self.reason, self.content_hash]);
+        block_bytes(columns, rows)
+    }
+}
+
+impl Default for LoserColumns {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,57 @@
+//! Versioned schema: migrations in order, each once, recorded in `schema_migrations`.
+//!
+//! A migration is one file of statements that may all be repeated (`IF NOT EXISTS`): a process killed between a statement and
+//! its record runs the file again. A written migration is never edited; the next one changes what it made.
+//! The same statements run on the embedded engine and on a ClickHouse server.
+
+use crate::connection::Connection;
+use crate::error::StoreError;
+use crate::sql;
+
+/// Number and statements of each migration, oldest first.
+const MIGRATIONS: &[(u32, &str)] = &[(1, include_str!("migrations/0001_event_store.sql"))];
+
+const RECORD_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (version UInt32) ENGINE = MergeTree \
+    ORDER BY version SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";
+
+/// Creates the database and runs what is missing.
+///
+/// # Errors
+/// [`StoreError::SchemaTooNew`] when the store was written by a newer program; engine errors as they are.
+pub async fn migrate(connection: &Connection) -> Result<(), StoreError> {
+    let create = format!("CREATE DATABASE IF NOT EXISTS {}", sql::identifier(connection.database()));
+    connection.execute_outside_database(&create).await?;
+    connection.execute(RECORD_TABLE).await?;
+    let found: u32 = connection.fetch_one("SELECT max(version) FROM schema_migrations").await?;
+    let known = MIGRATIONS.iter().map(|(version, _)| *version).max().unwrap_or(0);
+    if found > known {
+        return Err(StoreError::SchemaTooNew { found, known });
+    }
+    for (version, statements) in MIGRATIONS.iter().filter(|(version, _)| *version > found) {
+        for statement in split(statements) {
+            connection.execute(&statement).await?;
+        }
+        connection.execute(&format!("INSERT INTO schema_migrations SELECT toUInt32({version})")).await?;
+        tracing::info!(version, "event store schema migrated");
+    }
+    Ok(())
+}
+
+/// Statements without comment lines; none of ours holds a semicolon inside.
+fn split(statements: &str) -> Vec<String> {
+    let code: Vec<&str> = statements.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    code.join("\n").split(';').map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_are_numbered_from_one_without_gaps_and_can_be_repeated() {
+        for (place, (version, statements)) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(*version as usize, place + 1);
+            assert!(split(statements).iter().all(|statement| statement.contains("IF NOT EXISTS")));
+        }
+    }
+}
