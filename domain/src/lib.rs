@@ -15,6 +15,7 @@
 pub mod catalog;
 pub mod event;
 pub mod event_batch;
+pub mod expression;
 pub mod identity;
 pub mod ids;
 pub mod log_line;

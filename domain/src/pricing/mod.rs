@@ -16,13 +16,13 @@
 //! | percentage | `rate` (else `percentage`), `fixed_amount`, `free_units_per_events`, `free_units_per_total_aggregation`, `per_transaction_min_amount`, `per_transaction_max_amount` | see [`percentage`] |
 //! | graduated_percentage | `graduated_percentage_ranges` | as graduated, at a rate in percent |
 //! | custom | `custom_amount` (else `unit_price`) | the amount, or u × price |
-//! | dynamic | – | what the events say ([`UsageToPrice::dynamic_total`]) |
+//! | dynamic | `price_field`, `quantity_field` | what the events say ([`UsageToPrice::dynamic_total`]) |
 //!
 //! Units below zero (corrections can outweigh usage): standard, graduated, volume, percentage and custom price them at their
 //! first price, so that the amount is negative too; a package charge has no negative packages and gives 0.
 
 mod custom;
-mod dynamic;
+pub mod dynamic;
 mod graduated;
 mod graduated_percentage;
 mod overlay;
@@ -149,7 +149,7 @@ pub enum PriceModel {
     /// A given amount, or units × price.
     Custom(custom::Custom),
     /// What the events say.
-    Dynamic,
+    Dynamic(dynamic::Dynamic),
 }
 
 impl PriceModel {
@@ -169,7 +169,7 @@ impl PriceModel {
                 graduated_percentage::GraduatedPercentage::read(&mut read).map(Self::GraduatedPercentage)
             }
             ChargeModel::Custom => custom::Custom::read(&mut read).map(Self::Custom),
-            ChargeModel::Dynamic => Some(Self::Dynamic),
+            ChargeModel::Dynamic => dynamic::Dynamic::read(&mut read).map(Self::Dynamic),
         };
         if let Err(error) = group_keys(properties) {
             read.report(error);
@@ -182,7 +182,7 @@ impl PriceModel {
     pub fn needs(&self) -> Needs {
         match self {
             Self::Percentage(percentage) => Needs { events: percentage.needs_events(), dynamic_total: false },
-            Self::Dynamic => Needs { events: false, dynamic_total: true },
+            Self::Dynamic(_) => Needs { events: false, dynamic_total: true },
             _ => Needs::default(),
         }
     }
@@ -200,7 +200,7 @@ impl PriceModel {
             Self::Percentage(model) => model.price(usage),
             Self::GraduatedPercentage(model) => Ok(model.price(usage)),
             Self::Custom(model) => Ok(model.price(usage)),
-            Self::Dynamic => dynamic::price(usage),
+            Self::Dynamic(_) => dynamic::price(usage),
         }
     }
 
@@ -216,7 +216,7 @@ impl PriceModel {
             Self::Package(model) => Ok(model.details(&usage.units)),
             Self::Percentage(model) => model.details(usage),
             Self::GraduatedPercentage(model) => Ok(model.details(&usage.units)),
-            Self::Standard(_) | Self::Custom(_) | Self::Dynamic => Ok(serde_json::json!({})),
+            Self::Standard(_) | Self::Custom(_) | Self::Dynamic(_) => Ok(serde_json::json!({})),
         }
     }
 }

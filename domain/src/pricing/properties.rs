@@ -97,6 +97,18 @@ impl<'a> Properties<'a> {
         count
     }
 
+    /// A property name, or `default` when the field is not there.
+    pub(super) fn name(&mut self, key: &str, default: &str) -> Option<String> {
+        let Some(value) = self.get(key) else {
+            return Some(default.to_owned());
+        };
+        let name = value.as_str().filter(|name| !name.is_empty());
+        if name.is_none() {
+            self.reject(key, "must be a property name");
+        }
+        name.map(str::to_owned)
+    }
+
     /// Reads the objects of a list in order, each with paths of its own; absent when one of them has a mistake, so that none
     /// is reported twice.
     pub(super) fn each_object<T>(
