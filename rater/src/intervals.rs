@@ -117,11 +117,11 @@ mod tests {
     proptest! {
         #[test]
         fn set_operations_equal_those_on_single_instants((a, in_a) in any_intervals(), (b, in_b) in any_intervals()) {
-            let both = |f: fn(bool, bool) -> bool| -> Vec<bool> { in_a.iter().zip(&in_b).map(|(a, b)| f(*a, *b)).collect() };
+            let both = |f: fn(bool, bool) -> bool| -> Vec<bool> { in_a.iter().zip(&in_b).map(|(x, y)| f(*x, *y)).collect() };
             prop_assert_eq!(members(&a), in_a.clone());
-            prop_assert_eq!(members(&a.union(&b)), both(|a, b| a || b));
-            prop_assert_eq!(members(&a.minus(&b)), both(|a, b| a && !b));
-            prop_assert_eq!(members(&a.intersection(&b)), both(|a, b| a && b));
+            prop_assert_eq!(members(&a.union(&b)), both(|x, y| x || y));
+            prop_assert_eq!(members(&a.minus(&b)), both(|x, y| x && !y));
+            prop_assert_eq!(members(&a.intersection(&b)), both(|x, y| x && y));
             for set in [&a, &a.union(&b), &a.minus(&b)] {
                 prop_assert!(set.as_slice().windows(2).all(|pair| pair[0].to < pair[1].from));
                 prop_assert!(set.as_slice().iter().all(|interval| interval.from < interval.to));

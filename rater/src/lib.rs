@@ -14,10 +14,21 @@
 //! Invariants asserted here: I3 (a fee is a function of catalog versions, cut and events), I5 (amounts are exact and rounded
 //! once), I8 (every question names its organization), I9 (what no charge takes is counted and can be listed).
 
+pub mod aggregate;
 #[cfg(test)]
 mod fixtures;
 pub mod intervals;
 pub mod lines;
-
+pub mod plan;
+pub mod price;
+pub mod proof;
+pub mod rate;
+pub mod rated;
+pub mod usage;
 pub mod view;
 pub mod whose_usage;
+
+pub use proof::{FeeToProve, Figures, Proof, ProofError, Since};
+pub use rate::{RateError, Rater};
+pub use rated::{Line, RateProblem, RatedCharge, RatedItem, RatingItem};
+pub use view::{RatingView, ViewError};

@@ -43,10 +43,7 @@ pub struct ChargeLines {
 impl ChargeLines {
     /// From a charge's own prices and groups, and those of its filters in order.
     #[must_use]
-    pub fn new(
-        (model, group_keys): (PriceModel, Vec<String>),
-        filters: Vec<(&ChargeFilter, PriceModel, Vec<String>)>,
-    ) -> Self {
+    pub fn new(own: (PriceModel, Vec<String>), filters: Vec<(&ChargeFilter, PriceModel, Vec<String>)>) -> Self {
         let mut lines: Vec<PricedLine> = filters
             .into_iter()
             .enumerate()
@@ -59,6 +56,7 @@ impl ChargeLines {
             })
             .collect();
         let by_specificity = by_specificity(&lines);
+        let (model, group_keys) = own;
         lines.push(PricedLine { filter: None, values: BTreeMap::new(), display_name: None, model, group_keys });
         let named = lines.iter().flat_map(|line| line.values.keys().chain(&line.group_keys));
         let mut keys: Vec<String> = named.cloned().collect();

@@ -6,10 +6,11 @@
 //!
 //! The versions a period is rated by are those in force when it began (I3): later edits add versions and change nothing.
 
-use domain::catalog::{Aggregation, Charge, Customer, Interval, Metric, Plan, Subscription};
+use domain::catalog::{Charge, Customer, Interval, Metric, Plan, Subscription};
 use domain::ids::{ChargeId, CustomerId, MetricId, OrganizationId, PlanId, SubscriptionId};
 use domain::period::{BillingCalendar, Period, PeriodError, Timezones};
 use domain::pricing::{PriceModel, PropertyError, group_keys, overlaid};
+use domain::snapshot::CatalogSnapshot;
 use domain::time::Timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -53,7 +54,7 @@ pub enum ViewError {
 #[derive(Clone, Debug)]
 pub struct RatableCharge {
     /// As written.
-    pub charge: Charge,
+    pub charge: Arc<Charge>,
     /// Its fees and their prices.
     pub lines: ChargeLines,
 }
@@ -77,6 +78,7 @@ pub struct RatingView {
     by_external_id: HashMap<(OrganizationId, String), Vec<usize>>,
     plans: HashMap<PlanId, Vec<Arc<RatablePlan>>>,
     metrics: HashMap<MetricId, Vec<Arc<Metric>>>,
+    snapshot: Option<Arc<CatalogSnapshot>>,
 }
 
 impl RatingView {
@@ -118,6 +120,20 @@ impl RatingView {
             versions.sort_by_key(|metric| (metric.valid_from, metric.version));
         }
         view
+    }
+
+    /// With what the event path extracts, so that the store is asked for that (and not for less, which would be slower).
+    #[must_use]
+    pub fn with_snapshot(mut self, snapshot: Arc<CatalogSnapshot>) -> Self {
+        self.snapshot = Some(snapshot);
+        self
+    }
+
+    /// The dimensions that are extracted from events of `code` as they are written, sorted.
+    #[must_use]
+    pub fn extracted_dimensions(&self, organization: OrganizationId, code: &str) -> Option<&[String]> {
+        let entry = self.snapshot.as_ref()?.organizations.get(&organization)?;
+        entry.metrics.get(code).map(|metric| metric.dimensions.as_slice())
     }
 
     /// All subscriptions, oldest first.
@@ -236,12 +252,6 @@ impl RatingView {
     pub fn plan_versions(&self, id: PlanId) -> &[Arc<RatablePlan>] {
         self.plans.get(&id).map(Vec::as_slice).unwrap_or_default()
     }
-
-    /// Whether any metric aggregates in a way that ignores the values of events.
-    #[must_use]
-    pub fn counts_events_only(metric: &Metric) -> bool {
-        metric.aggregation == Aggregation::Count
-    }
 }
 
 /// Usage may be billed monthly though the plan's interval is longer.
@@ -272,5 +282,5 @@ fn ratable(charge: &Charge) -> Result<RatableCharge, ViewError> {
         let (model, keys) = parse(&overlaid(&charge.properties, &filter.properties))?;
         filters.push((filter, model, keys));
     }
-    Ok(RatableCharge { charge: charge.clone(), lines: ChargeLines::new(default, filters) })
+    Ok(RatableCharge { charge: Arc::new(charge.clone()), lines: ChargeLines::new(default, filters) })
 }

@@ -62,15 +62,15 @@ pub fn usage_of(
     let external_id = &subscription.external_id;
     let all = Intervals::of(from, to);
     let namesakes = |rival: &&Subscription| rival.customer_id == subscription.customer_id;
-    let of_customer = view.of_customer(subscription.customer_id);
+    let siblings = view.of_customer(subscription.customer_id);
     let by_name: Vec<_> = view.with_external_id(subscription.organization, external_id).collect();
-    let unnamed = taken_by_older(view, subscription, of_customer, code, &all)?;
+    let unnamed = taken_by_older(view, subscription, siblings, code, &all)?;
     let named = taken_by_older(view, subscription, by_name.iter().copied(), code, &all)?;
     let both = taken_by_older(view, subscription, by_name.iter().copied().filter(namesakes), code, &all)?;
     let owned = [(customer.as_str(), "", unnamed), ("", external_id, named), (customer, external_id, both)];
-    let series = |(customer, external_id, taken): (&str, &str, Intervals)| OwnedSeries {
-        series: SeriesId::derive(subscription.organization, code, customer, external_id),
-        names: SeriesNames { customer: customer.to_owned(), subscription: external_id.to_owned() },
+    let series = |(of_customer, of_name, taken): (&str, &str, Intervals)| OwnedSeries {
+        series: SeriesId::derive(subscription.organization, code, of_customer, of_name),
+        names: SeriesNames { customer: of_customer.to_owned(), subscription: of_name.to_owned() },
         when: if taken.is_empty() { all.clone() } else { all.minus(&taken) },
     };
     Ok(owned.into_iter().map(series).filter(|series| !series.when.is_empty()).collect())

@@ -5,14 +5,11 @@ use crate::fixtures::{World, at, day};
 use domain::catalog::Subscription;
 use proptest::prelude::*;
 
+/// Customer, subscription, and the days that belong to somebody.
+type Owned = (String, String, Vec<(i64, i64)>);
+
 /// Names and days of what belongs to a subscription.
-fn owned(
-    world: &World,
-    subscription: &Subscription,
-    code: &str,
-    from: i64,
-    to: i64,
-) -> Vec<(String, String, Vec<(i64, i64)>)> {
+fn owned(world: &World, subscription: &Subscription, code: &str, from: i64, to: i64) -> Vec<Owned> {
     let view = world.view();
     let owned = usage_of(&view, subscription, code, day(from), day(to)).unwrap();
     let days = |set: &Intervals| set.as_slice().iter().map(|part| (in_days(part.from), in_days(part.to))).collect();
@@ -26,7 +23,7 @@ fn in_days(instant: Timestamp) -> i64 {
     (instant.0 - day(0).0) / (day(1).0 - day(0).0)
 }
 
-fn named(customer: &str, subscription: &str, days: &[(i64, i64)]) -> (String, String, Vec<(i64, i64)>) {
+fn named(customer: &str, subscription: &str, days: &[(i64, i64)]) -> Owned {
     (customer.into(), subscription.into(), days.to_vec())
 }
 

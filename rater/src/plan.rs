@@ -1,0 +1,283 @@
+//! Any number of stretches as a fixed number of questions to the store.
+//!
+//! Each (stretch, metric) gets a slot, shared by all charges on that metric. Slots of one shape (metric version, properties
+//! that decide between fees) are asked together; shapes that can stand in one query do. So the number of queries depends on the
+//! number of measures and on how differently plans filter one metric, not on the number of subscriptions.
+//!
+//! Every slot is asked for. Where the store's rows do not add up to fees (prices that look at single events, aggregations that
+//! the store does not compute) it is asked only how many events there are, and then read event by event ([`crate::rate`]).
+
+use crate::aggregate::{MetricRules, OPERATION_TYPE};
+use crate::rated::{RateProblem, RatingItem};
+use crate::view::{RatableCharge, RatablePlan, RatingView, ViewError};
+use crate::whose_usage::usage_of;
+use aggregator::usage::{Measure, MetricScope, UsageQuery, UsageWindow};
+use domain::catalog::{Aggregation, Metric, Subscription};
+use domain::ids::OrganizationId;
+use domain::position::Cut;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How the usage of a slot is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The store's rows add up to fees.
+    Rows,
+    /// The store's rows are distinct counts: they are fees where each stands alone, and nothing was removed.
+    LoneRows,
+    /// Event by event; the row only says how many.
+    Events,
+}
+
+/// What all slots of one metric version in one plan version have in common.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// The metric's version.
+    pub rules: MetricRules,
+    /// Properties that decide where an event belongs, sorted.
+    pub keys: Vec<String>,
+    /// How it is found.
+    pub way: Way,
+    /// Which query asks it.
+    query: usize,
+    /// Place of the metric in that query's scopes.
+    scope: u32,
+}
+
+/// One charge of one stretch.
+#[derive(Clone, Debug)]
+pub struct PlannedCharge {
+    /// Place of the charge in the plan.
+    pub place: usize,
+    /// Where its usage is.
+    pub slot: usize,
+}
+
+/// One stretch, ready to be asked for.
+#[derive(Clone, Debug)]
+pub struct PlannedItem {
+    /// What was asked.
+    pub item: RatingItem,
+    /// The plan's version, when it is known.
+    pub plan: Option<Arc<RatablePlan>>,
+    /// Its charges in order; or why it cannot be rated.
+    pub charges: Result<Vec<PlannedCharge>, RateProblem>,
+}
+
+/// The questions, and what their answers are for.
+#[derive(Debug, Default)]
+pub struct RatingPlan {
+    /// The stretches, as they were given.
+    pub items: Vec<PlannedItem>,
+    /// Each slot's shape and the stretch it belongs to.
+    pub slots: Vec<PlannedSlot>,
+    /// What to ask; each slot is in one of them.
+    pub queries: Vec<PlannedQuery>,
+}
+
+/// The usage of one metric in one stretch.
+#[derive(Clone, Debug)]
+pub struct PlannedSlot {
+    /// What it has in common with others.
+    pub shape: Arc<Shape>,
+    /// Place of the stretch among the items.
+    pub item: usize,
+}
+
+/// One question.
+#[derive(Debug)]
+pub struct PlannedQuery {
+    /// What to ask.
+    pub query: UsageQuery,
+    scopes: HashMap<(OrganizationId, String), usize>,
+}
+
+/// What a shape is found again by: plan, its version, metric.
+type ShapeKey = (domain::ids::PlanId, u32, domain::ids::MetricId, u32);
+
+struct Planner<'a> {
+    view: &'a RatingView,
+    cut: &'a Cut,
+    plan: RatingPlan,
+    shapes: HashMap<ShapeKey, Arc<Shape>>,
+}
+
+/// Plans how to rate `items` at `cut`.
+#[must_use]
+pub fn plan(view: &RatingView, items: Vec<RatingItem>, cut: &Cut) -> RatingPlan {
+    let mut planner = Planner { view, cut, plan: RatingPlan::default(), shapes: HashMap::new() };
+    for item in items {
+        let found = planner.ratable_plan(&item);
+        let charges = match &found {
+            Ok((subscription, plan)) => planner.charges(&item, subscription, plan),
+            Err(problem) => Err(RateProblem::View(problem.clone())),
+        };
+        let version = found.ok().map(|(_, plan)| plan);
+        planner.plan.items.push(PlannedItem { item, plan: version, charges });
+    }
+    planner.plan
+}
+
+impl<'a> Planner<'a> {
+    fn ratable_plan(&self, item: &RatingItem) -> Result<(&'a Subscription, Arc<RatablePlan>), ViewError> {
+        let subscription = self.view.subscription(item.subscription)?;
+        let instant = RatingView::versions_at(subscription, &item.period);
+        Ok((subscription, self.view.plan_at(subscription.plan_id, instant)?.clone()))
+    }
+
+    fn charges(
+        &mut self,
+        item: &RatingItem,
+        subscription: &Subscription,
+        plan: &Arc<RatablePlan>,
+    ) -> Result<Vec<PlannedCharge>, RateProblem> {
+        let instant = RatingView::versions_at(subscription, &item.period);
+        let mut slots: Vec<(domain::ids::MetricId, usize)> = Vec::new();
+        let mut charges = Vec::with_capacity(plan.charges.len());
+        for (place, ratable) in plan.charges.iter().enumerate() {
+            let ratable = ratable.as_ref().map_err(Clone::clone)?;
+            let metric = self.view.metric_at(&ratable.charge, instant)?;
+            let known = slots.iter().find(|(id, _)| *id == metric.id).map(|(_, slot)| *slot);
+            let slot = match known {
+                Some(slot) => slot,
+                None => self.new_slot(item, subscription, plan, metric)?,
+            };
+            slots.push((metric.id, slot));
+            charges.push(PlannedCharge { place, slot });
+        }
+        Ok(charges)
+    }
+
+    fn new_slot(
+        &mut self,
+        item: &RatingItem,
+        subscription: &Subscription,
+        plan: &RatablePlan,
+        metric: &Arc<Metric>,
+    ) -> Result<usize, RateProblem> {
+        let shape = self.shape(subscription.organization, plan, metric)?;
+        let slot = self.plan.slots.len();
+        // Four billion slots would be ten terabytes of windows before this could fail.
+        let number = u32::try_from(slot).unwrap_or(u32::MAX);
+        let windows = &mut self.plan.queries[shape.query].query.windows;
+        for owned in usage_of(self.view, subscription, &metric.code, item.from, item.to)? {
+            let window = |part: &crate::intervals::Interval| UsageWindow {
+                series: owned.series,
+                from: part.from,
+                to: part.to,
+                slot: number,
+                scope: shape.scope,
+            };
+            windows.extend(owned.when.as_slice().iter().map(window));
+        }
+        self.plan.slots.push(PlannedSlot { shape, item: self.plan.items.len() });
+        Ok(slot)
+    }
+
+    fn shape(
+        &mut self,
+        organization: OrganizationId,
+        plan: &RatablePlan,
+        metric: &Arc<Metric>,
+    ) -> Result<Arc<Shape>, RateProblem> {
+        let key = (plan.plan.id, plan.plan.version, metric.id, metric.version);
+        if let Some(shape) = self.shapes.get(&key) {
+            return Ok(shape.clone());
+        }
+        let rules = MetricRules::new(metric.clone())
+            .map_err(|reason| RateProblem::Metric { code: metric.code.clone(), reason })?;
+        let charges: Vec<&RatableCharge> =
+            plan.charges.iter().flatten().filter(|ratable| ratable.charge.metric_id == metric.id).collect();
+        let way = way(metric, &charges);
+        let needed = deciding_keys(metric, &charges, way);
+        let keys = match self.view.extracted_dimensions(organization, &metric.code) {
+            // What was extracted when the events were written is answered without reading raw properties; rows that are finer
+            // than needed are added up.
+            Some(extracted) if way != Way::Events && !needed.is_empty() && covers(extracted, &needed) => {
+                extracted.to_vec()
+            }
+            _ => needed,
+        };
+        let (query, scope) = self.query_for(organization, metric, &keys, way);
+        let shape = Arc::new(Shape { rules, keys, way, query, scope });
+        self.shapes.insert(key, shape.clone());
+        Ok(shape)
+    }
+
+    /// The query that can hold this scope (a new one if there is none), and its place there.
+    fn query_for(&mut self, organization: OrganizationId, metric: &Metric, keys: &[String], way: Way) -> (usize, u32) {
+        let measure = if way == Way::Events { Measure::Count } else { measure_of(metric.aggregation) };
+        let grouped = way != Way::Events && !keys.is_empty();
+        let scope = MetricScope {
+            organization,
+            code: metric.code.clone(),
+            field_name: if measure == Measure::Count { None } else { metric.field_name.clone() },
+            dimensions: if grouped { keys.to_vec() } else { Vec::new() },
+        };
+        let name = (organization, metric.code.clone());
+        let fits = |planned: &PlannedQuery| {
+            let known = planned.scopes.get(&name).map(|place| &planned.query.scopes[*place]);
+            planned.query.measure == measure
+                && planned.query.by_dimensions == grouped
+                && known.is_none_or(|known| *known == scope)
+        };
+        let place = self.plan.queries.iter().position(fits).unwrap_or_else(|| {
+            let query = UsageQuery {
+                measure,
+                scopes: Vec::new(),
+                windows: Vec::new(),
+                cut: self.cut.clone(),
+                by_dimensions: grouped,
+            };
+            self.plan.queries.push(PlannedQuery { query, scopes: HashMap::new() });
+            self.plan.queries.len() - 1
+        });
+        let planned = &mut self.plan.queries[place];
+        let scope_place = *planned.scopes.entry(name).or_insert_with(|| {
+            planned.query.scopes.push(scope);
+            planned.query.scopes.len() - 1
+        });
+        // Scopes are metrics: four billion of them do not fit a catalog.
+        (place, u32::try_from(scope_place).unwrap_or(u32::MAX))
+    }
+}
+
+/// All properties that decide where an event of the metric belongs, sorted; for distinct counts also the operation, to see
+/// where something was removed.
+fn deciding_keys(metric: &Metric, charges: &[&RatableCharge], way: Way) -> Vec<String> {
+    let of_lines = charges.iter().flat_map(|ratable| ratable.lines.keys());
+    let of_metric = metric.filters.iter().map(|filter| &filter.key);
+    let mut keys: Vec<String> = of_lines.chain(of_metric).cloned().collect();
+    if way == Way::LoneRows {
+        keys.push(OPERATION_TYPE.into());
+    }
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+fn covers(extracted: &[String], needed: &[String]) -> bool {
+    needed.iter().all(|key| extracted.binary_search(key).is_ok())
+}
+
+fn way(metric: &Metric, charges: &[&RatableCharge]) -> Way {
+    let looks_at_events = |ratable: &&RatableCharge| {
+        let needs = ratable.lines.all().iter().map(|line| line.model.needs());
+        needs.into_iter().any(|needs| needs.events || needs.dynamic_total)
+    };
+    match metric.aggregation {
+        _ if charges.iter().any(looks_at_events) => Way::Events,
+        Aggregation::Count | Aggregation::Sum | Aggregation::Max => Way::Rows,
+        Aggregation::UniqueCount => Way::LoneRows,
+        _ => Way::Events,
+    }
+}
+
+fn measure_of(aggregation: Aggregation) -> Measure {
+    match aggregation {
+        Aggregation::Sum => Measure::Sum,
+        Aggregation::Max => Measure::Max,
+        Aggregation::UniqueCount => Measure::UniqueCount,
+        _ => Measure::Count,
+    }
+}

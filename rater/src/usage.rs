@@ -1,0 +1,258 @@
+//! The usage of one charge's fees: put together from the store's rows, or from single events. Both ways give the same.
+
+use crate::aggregate::{MetricEvent, MetricRules, Span, Value, aggregate};
+use crate::lines::{ChargeLines, Group, counts_for};
+use crate::rated::Line;
+use aggregator::extract::{dimension_of, field, number_of};
+use aggregator::usage::UsageRow;
+use domain::catalog::{Aggregation, Metric};
+use domain::identity::EventId;
+use domain::pricing::dynamic::Dynamic;
+use domain::pricing::{EventUnits, PriceModel};
+use domain::quantity::Quantity;
+use domain::time::Timestamp;
+use std::collections::BTreeMap;
+
+/// What one fee of a charge is priced by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LineUsage {
+    /// Before the metric's rounding.
+    pub quantity: Quantity,
+    /// Events in it.
+    pub events_count: u64,
+    /// Those whose value is unusable.
+    pub invalid_count: u64,
+    /// Those whose value took part in the quantity.
+    pub valued_count: u64,
+    /// Sum of their fingerprint terms.
+    pub fingerprint: u128,
+    /// The events one by one, where the prices look at them.
+    pub events: Option<Vec<EventUnits>>,
+    /// What the events say they cost, where the prices are that.
+    pub dynamic_total: Option<Quantity>,
+}
+
+/// Usage by line (as in [`ChargeLines::all`]) and group, in the order of fees. Every line is there, also without events.
+pub type UsageByLine = BTreeMap<(usize, Group), LineUsage>;
+
+/// Values of an event's (or a row's) properties.
+#[derive(Clone, Copy, Debug)]
+pub struct Dimensions<'a> {
+    /// Property names, sorted.
+    pub keys: &'a [String],
+    /// A value each; absent where the property is.
+    pub values: &'a [Option<String>],
+}
+
+impl<'a> Dimensions<'a> {
+    /// The value of `key`.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&'a str> {
+        let place = self.keys.binary_search_by(|known| known.as_str().cmp(key)).ok()?;
+        self.values.get(place)?.as_deref()
+    }
+}
+
+/// Reads the values of a row's dimensions.
+///
+/// The store writes them; a text that is no such array is a defect of the store and reads as "all absent", which the
+/// fingerprint of the fee still covers.
+#[must_use]
+pub fn row_dimensions(row: &UsageRow) -> Vec<Option<String>> {
+    if row.dimensions.is_empty() {
+        return Vec::new();
+    }
+    serde_json::from_str(&row.dimensions).unwrap_or_else(|error| {
+        tracing::error!(%error, dimensions = row.dimensions, "the store answered dimensions that cannot be read");
+        Vec::new()
+    })
+}
+
+/// Usage of a charge from the store's rows of one slot. Only for measures that add up over rows: count, sum and max; distinct
+/// counts only where every row is a fee of its own.
+#[must_use]
+pub fn from_rows(lines: &ChargeLines, metric: &Metric, keys: &[String], rows: &[UsageRow]) -> UsageByLine {
+    let mut usage = UsageByLine::new();
+    for row in rows {
+        let values = row_dimensions(row);
+        let dimensions = Dimensions { keys, values: &values };
+        if !counts_for(metric, |key| dimensions.get(key)) {
+            continue;
+        }
+        let line = lines.line_of(|key| dimensions.get(key));
+        let group = lines.group_of(line, |key| dimensions.get(key));
+        merge(usage.entry((line, group)).or_default(), metric.aggregation, row);
+    }
+    with_empty_lines(lines, usage)
+}
+
+fn merge(usage: &mut LineUsage, aggregation: Aggregation, row: &UsageRow) {
+    let quantity = Quantity::from(row.quantity.clone());
+    if aggregation != Aggregation::Max {
+        usage.quantity += &quantity;
+    } else if row.valued_count > 0 && (usage.valued_count == 0 || quantity > usage.quantity) {
+        usage.quantity = quantity;
+    }
+    usage.valued_count += row.valued_count;
+    usage.events_count += row.events_count;
+    usage.invalid_count += row.invalid_count;
+    usage.fingerprint = usage.fingerprint.wrapping_add(row.fingerprint);
+}
+
+/// Every line without events gets an entry: each charge, each filter, has a fee, also of 0.
+fn with_empty_lines(lines: &ChargeLines, mut usage: UsageByLine) -> UsageByLine {
+    for (line, priced) in lines.all().iter().enumerate() {
+        let has_events = usage.range((line, Group::default())..).next().is_some_and(|((found, _), _)| *found == line);
+        if !has_events {
+            usage.insert((line, Group::default()), empty(&priced.model));
+        }
+    }
+    usage
+}
+
+fn empty(model: &PriceModel) -> LineUsage {
+    let needs = model.needs();
+    LineUsage {
+        events: needs.events.then(Vec::new),
+        dynamic_total: needs.dynamic_total.then_some(Quantity::ZERO),
+        ..LineUsage::default()
+    }
+}
+
+/// One event, with its raw properties.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageEvent {
+    /// When the usage happened.
+    pub timestamp: Timestamp,
+    /// Its id.
+    pub id: EventId,
+    /// Its term in a fee's fingerprint.
+    pub term: u128,
+    /// One JSON object.
+    pub properties: String,
+    /// What it says it costs in minor units; empty when it does not.
+    pub precise_total: String,
+}
+
+/// How the events of one charge become its fees.
+#[derive(Clone, Copy, Debug)]
+pub struct EventRules<'a> {
+    /// The charge's fees.
+    pub lines: &'a ChargeLines,
+    /// The metric.
+    pub metric: &'a MetricRules,
+    /// Properties that decide where an event belongs: those of the lines and of the metric's filters, sorted.
+    pub keys: &'a [String],
+    /// What is rated, of which period.
+    pub span: Span,
+    /// Digits of the plan's currency.
+    pub exponent: u32,
+}
+
+impl EventRules<'_> {
+    /// The line and group of an event; absent when it does not count for the metric.
+    fn place_of(&self, event: &UsageEvent) -> Option<(usize, Group)> {
+        let read = |key: &String| dimension_of(field(&event.properties, key)).map(std::borrow::Cow::into_owned);
+        let values: Vec<Option<String>> = self.keys.iter().map(read).collect();
+        let dimensions = Dimensions { keys: self.keys, values: &values };
+        if !counts_for(&self.metric.metric, |key| dimensions.get(key)) {
+            return None;
+        }
+        let line = self.lines.line_of(|key| dimensions.get(key));
+        Some((line, self.lines.group_of(line, |key| dimensions.get(key))))
+    }
+
+    /// The key of the fee that an event is in; absent when it does not count for the metric.
+    #[must_use]
+    pub fn line_key_of(&self, event: &UsageEvent) -> Option<String> {
+        let (line, group) = self.place_of(event)?;
+        Some(Line { filter: self.lines.all()[line].filter, group, ..Line::default() }.key())
+    }
+}
+
+/// The properties that decide where an event of a charge belongs, sorted.
+#[must_use]
+pub fn keys_of(lines: &ChargeLines, metric: &Metric) -> Vec<String> {
+    let mut keys: Vec<String> = metric.filters.iter().map(|filter| &filter.key).chain(lines.keys()).cloned().collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+/// Usage of a charge from single events, in any order.
+#[must_use]
+pub fn from_events(rules: EventRules<'_>, events: &[UsageEvent]) -> UsageByLine {
+    let mut by_line: BTreeMap<(usize, Group), Vec<&UsageEvent>> = BTreeMap::new();
+    for event in events {
+        if let Some(place) = rules.place_of(event) {
+            by_line.entry(place).or_default().push(event);
+        }
+    }
+    let usage = by_line.into_iter().map(|((line, group), members)| {
+        let model = &rules.lines.all()[line].model;
+        ((line, group), line_usage(rules, model, &members))
+    });
+    with_empty_lines(rules.lines, usage.collect())
+}
+
+fn line_usage(rules: EventRules<'_>, model: &PriceModel, events: &[&UsageEvent]) -> LineUsage {
+    let aggregation = rules.metric.metric.aggregation;
+    let mut metric_events: Vec<MetricEvent> = events
+        .iter()
+        .map(|event| MetricEvent {
+            timestamp: event.timestamp,
+            id: event.id,
+            value: rules.metric.value_of(&event.properties),
+        })
+        .collect();
+    let quantity = aggregate(aggregation, &mut metric_events, rules.span);
+    let number_with = |wanted: fn(&Value) -> bool| -> u64 {
+        // A count of things in memory fits 64 bits.
+        u64::try_from(metric_events.iter().filter(|event| wanted(&event.value)).count()).unwrap_or(u64::MAX)
+    };
+    let needs = model.needs();
+    let dynamic = match model {
+        PriceModel::Dynamic(dynamic) => Some(dynamic_total(dynamic, rules.exponent, events)),
+        _ => None,
+    };
+    LineUsage {
+        events_count: number_with(|_| true),
+        invalid_count: number_with(|value| *value == Value::Unusable),
+        valued_count: number_with(|value| !matches!(value, Value::Unusable | Value::Missing)),
+        fingerprint: events.iter().fold(0, |sum, event| sum.wrapping_add(event.term)),
+        events: needs.events.then(|| event_units(aggregation, &metric_events, &quantity)),
+        dynamic_total: dynamic,
+        quantity,
+    }
+}
+
+/// What each event brings to a count or a sum, in order; for quantities that are no sum over events one entry brings all.
+fn event_units(aggregation: Aggregation, events: &[MetricEvent], quantity: &Quantity) -> Vec<EventUnits> {
+    let units = |event: &MetricEvent| match (&event.value, aggregation) {
+        (Value::Unusable, _) => None,
+        (_, Aggregation::Count) => Some(Quantity::ONE),
+        (Value::Number(number), _) => Some(number.clone()),
+        _ => Some(Quantity::ZERO),
+    };
+    match aggregation {
+        Aggregation::Count | Aggregation::Sum | Aggregation::Custom => {
+            events.iter().filter_map(units).map(EventUnits::whole).collect()
+        }
+        _ if events.is_empty() => Vec::new(),
+        _ => vec![EventUnits::whole(quantity.clone())],
+    }
+}
+
+fn dynamic_total(dynamic: &Dynamic, exponent: u32, events: &[&UsageEvent]) -> Quantity {
+    let number = |event: &UsageEvent, name: &str| {
+        let read = number_of(field(&event.properties, name)).and_then(|number| number.to_big());
+        read.map_or(Quantity::ZERO, Quantity::from)
+    };
+    let mut total = Quantity::ZERO;
+    for event in events {
+        let stated = Quantity::parse(&event.precise_total).ok();
+        let (price, quantity) = (number(event, &dynamic.price_field), number(event, &dynamic.quantity_field));
+        total += &Dynamic::event_amount(stated.as_ref(), exponent, &price, &quantity);
+    }
+    total
+}
