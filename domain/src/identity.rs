@@ -89,8 +89,14 @@ pub fn content_hash(content: &Content<'_>) -> u64 {
 /// The term of one event in a fee's fingerprint: add the terms with wrapping addition.
 #[must_use]
 pub fn fingerprint_term(id: EventId, content_hash: u64, timestamp: Timestamp) -> u128 {
-    let witness = xxh3_64_with_seed(&timestamp.0.to_le_bytes(), content_hash);
-    id.0.wrapping_mul(2 * u128::from(witness) + 1)
+    id.0.wrapping_mul(2 * u128::from(witness(content_hash, timestamp)) + 1)
+}
+
+/// XXH3-64 of (content, timestamp): what a fingerprint term vouches for beside the id. The store keeps it, 8 bytes instead of
+/// a term's 16, and computes the term.
+#[must_use]
+pub fn witness(content_hash: u64, timestamp: Timestamp) -> u64 {
+    xxh3_64_with_seed(&timestamp.0.to_le_bytes(), content_hash)
 }
 
 impl fmt::Display for EventId {

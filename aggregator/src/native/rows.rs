@@ -60,8 +60,6 @@ pub struct WindowRow {
     pub window: UsageWindow,
     /// `ExtractionPlan::value_of` of its scope.
     pub value_of: u64,
-    /// `ExtractionPlan::dimensions_of` of its scope.
-    pub dimensions_of: u64,
 }
 
 /// A block for `rating_windows`.
@@ -73,7 +71,6 @@ pub fn window_block(run: Uuid, rows: &[WindowRow]) -> Vec<Bytes> {
     let mut to = Column::new("to", "Int64");
     let mut slot = Column::new("slot", "UInt32");
     let mut value_of = Column::new("value_of", "UInt64");
-    let mut dimensions_of = Column::new("dimensions_of", "UInt64");
     for row in rows {
         run_column.push_uuid(run);
         series.push_u128(row.window.series.0);
@@ -81,7 +78,6 @@ pub fn window_block(run: Uuid, rows: &[WindowRow]) -> Vec<Bytes> {
         to.push_i64(row.window.to.0);
         slot.push_u32(row.window.slot);
         value_of.push_u64(row.value_of);
-        dimensions_of.push_u64(row.dimensions_of);
     }
-    block_bytes(vec![run_column, series, from, to, slot, value_of, dimensions_of], rows.len())
+    block_bytes(vec![run_column, series, from, to, slot, value_of], rows.len())
 }

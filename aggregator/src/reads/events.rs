@@ -17,7 +17,7 @@ use domain::time::Timestamp;
 use serde::Deserialize;
 
 /// The columns of [`EventColumnsRead`], in order.
-pub(super) const EVENT_COLUMNS: &str = "organization, id, transaction_id, customer, subscription, toString(code) AS code, timestamp, \
+pub(super) const EVENT_COLUMNS: &str = "organization, id, transaction_id, customer, subscription, code, timestamp, \
     properties, precise_total, ingested_at, epoch, partition, offset, line";
 
 /// Microseconds in an hour.

@@ -1,9 +1,10 @@
 //! The set-based answer: one statement aggregates every window of every scope.
 //!
-//! Rows whose stored value or dimensions were extracted for another rule than the one asked for, or whose value is out of
-//! scale, cannot be used by the engine. It counts them per slot; such slots are done again from raw properties
-//! ([`super::fold`]): slower, never wrong.
+//! Rows whose stored value was extracted for another rule than the one asked for, or is out of scale, cannot be used by the
+//! engine. It counts them per slot; such slots are done again from raw properties ([`super::fold`]): slower, never wrong.
+//! The same goes for slots with rows whose stored dimensions lack a key that is asked for ([`super::projection`]).
 
+use super::projection::Projections;
 use super::source::Source;
 use super::touched::voided_ids;
 use crate::connection::Connection;
@@ -13,12 +14,13 @@ use crate::usage::{Measure, UsageQuery, UsageRow, UsageWindow};
 use bigdecimal::BigDecimal;
 use clickhouse::Row;
 use serde::Deserialize;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// One aggregated row as the engine sends it.
 #[derive(Row, Deserialize)]
 struct Aggregated {
     slot: u32,
+    keys: u64,
     dims: String,
     events_count: u64,
     fingerprint: u128,
@@ -39,46 +41,87 @@ pub(super) async fn aggregate(
     if windows.is_empty() {
         return Ok(HashSet::new());
     }
+    let projections = Projections::load(connection, query).await?;
     let source = Source::prepare(connection, query, windows).await?;
     let statement = statement(query, &source, without_voided);
-    let answered = collect(connection, &statement, query.by_dimensions, on_row).await;
-    source.discard(connection).await?;
-    answered
+    let scopes = if query.by_dimensions { scope_of_slot(windows) } else { HashMap::new() };
+    let mut collector = Collector { measure: query.measure, projections, scopes, open: None, unready: HashSet::new() };
+    let outcome = collector.collect(connection, &statement, on_row).await;
+    source.discard(connection).await;
+    outcome.map(|()| collector.unready)
 }
 
-async fn collect(
-    connection: &Connection,
-    statement: &str,
-    several_rows_per_slot: bool,
-    on_row: &mut (impl FnMut(UsageRow) + Send),
-) -> Result<HashSet<u32>, StoreError> {
-    let mut unready = HashSet::new();
-    let mut held = Vec::new();
-    let mut cursor = connection.fetch::<Aggregated>(statement)?;
-    while let Some(row) = cursor.next().await? {
-        if row.unready_count > 0 {
-            unready.insert(row.slot);
-        } else if several_rows_per_slot {
-            // A later row may tell that the slot must be done again.
-            held.push(usage_row(row)?);
-        } else {
-            on_row(usage_row(row)?);
+pub(super) fn scope_of_slot(windows: &[UsageWindow]) -> HashMap<u32, u32> {
+    windows.iter().map(|window| (window.slot, window.scope)).collect()
+}
+
+/// Rows of one slot, which follow one another in the answer.
+struct OpenSlot {
+    slot: u32,
+    ready: bool,
+    rows: HashMap<String, UsageRow>,
+}
+
+/// Puts the answer together, slot by slot: memory holds one slot's groups, however many slots there are.
+struct Collector {
+    measure: Measure,
+    projections: Projections,
+    scopes: HashMap<u32, u32>,
+    open: Option<OpenSlot>,
+    unready: HashSet<u32>,
+}
+
+impl Collector {
+    async fn collect(
+        &mut self,
+        connection: &Connection,
+        statement: &str,
+        on_row: &mut (impl FnMut(UsageRow) + Send),
+    ) -> Result<(), StoreError> {
+        let mut cursor = connection.fetch::<Aggregated>(statement)?;
+        while let Some(row) = cursor.next().await? {
+            if self.open.as_ref().is_some_and(|open| open.slot != row.slot) {
+                self.close(on_row);
+            }
+            self.add(row)?;
+        }
+        self.close(on_row);
+        Ok(())
+    }
+
+    fn add(&mut self, row: Aggregated) -> Result<(), StoreError> {
+        let open = self.open.get_or_insert_with(|| OpenSlot { slot: row.slot, ready: true, rows: HashMap::new() });
+        let scope = self.scopes.get(&row.slot).copied().unwrap_or_default();
+        let dimensions = self.projections.project(scope, row.keys, &row.dims);
+        let (Some(dimensions), 0) = (dimensions, row.unready_count) else {
+            open.ready = false;
+            return Ok(());
+        };
+        let own = usage_row(&row, dimensions)?;
+        match open.rows.get_mut(&own.dimensions) {
+            Some(merged) => merge(self.measure, merged, &own),
+            None => drop(open.rows.insert(own.dimensions.clone(), own)),
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, on_row: &mut (impl FnMut(UsageRow) + Send)) {
+        match self.open.take() {
+            Some(open) if open.ready => open.rows.into_values().for_each(on_row),
+            Some(open) => drop(self.unready.insert(open.slot)),
+            None => {}
         }
     }
-    for row in held.into_iter().filter(|row| !unready.contains(&row.slot)) {
-        on_row(row);
-    }
-    Ok(unready)
 }
 
-fn usage_row(row: Aggregated) -> Result<UsageRow, StoreError> {
+fn usage_row(row: &Aggregated, dimensions: String) -> Result<UsageRow, StoreError> {
     let quantity: BigDecimal = row
         .quantity
         .parse()
         .map_err(|_| StoreError::Corrupt(format!("the quantity '{}' of a usage query", row.quantity)))?;
     Ok(UsageRow {
         slot: row.slot,
-        dimensions: row.dims,
+        dimensions,
         events_count: row.events_count,
         fingerprint: row.fingerprint,
         quantity: quantity.normalized(),
@@ -87,43 +130,81 @@ fn usage_row(row: Aggregated) -> Result<UsageRow, StoreError> {
     })
 }
 
+/// Two stored combinations that are one for the asker. Never called for a distinct count: those are not projected.
+fn merge(measure: Measure, merged: &mut UsageRow, other: &UsageRow) {
+    merged.quantity = match measure {
+        Measure::Count | Measure::Sum | Measure::UniqueCount => &merged.quantity + &other.quantity,
+        Measure::Max if merged.valued_count == 0 => other.quantity.clone(),
+        Measure::Max if other.valued_count == 0 => merged.quantity.clone(),
+        Measure::Max => merged.quantity.clone().max(other.quantity.clone()),
+    }
+    .normalized();
+    merged.events_count += other.events_count;
+    merged.fingerprint = merged.fingerprint.wrapping_add(other.fingerprint);
+    merged.invalid_count += other.invalid_count;
+    merged.valued_count += other.valued_count;
+}
+
 fn statement(query: &UsageQuery, source: &Source, without_voided: bool) -> String {
-    let (ready, usable) = (ready(query), format!("e.value_state = {}", ValueState::Usable as u8));
+    let usable = format!("e.value_state = {}", ValueState::Usable as u8);
     let quantity = match query.measure {
         Measure::Count => "toString(count())".to_owned(),
-        // Values are 0 where the state is not usable; 38 digits summed a billion times stay within Decimal256's 76.
+        // Values are 0 where the state is not usable; 38 digits summed 10¹⁸ times stay within Decimal256's 76.
         Measure::Sum => "toString(sum(toDecimal256(e.value, 18)))".to_owned(),
         Measure::Max => format!("toString(if(countIf({usable}) = 0, toDecimal128(0, 18), maxIf(e.value, {usable})))"),
         Measure::UniqueCount => format!("toString(uniqExactIf(e.text, {usable}))"),
     };
-    let (invalid, valued) = match query.measure {
-        Measure::Count => ("toUInt64(0)".to_owned(), "count()".to_owned()),
-        _ => (format!("countIf(e.value_state = {})", ValueState::Unusable as u8), format!("countIf({usable})")),
+    let (invalid, valued, unready) = match query.measure {
+        Measure::Count => ("toUInt64(0)".to_owned(), "count()".to_owned(), "toUInt64(0)".to_owned()),
+        _ => (
+            format!("countIf(e.value_state = {})", ValueState::Unusable as u8),
+            format!("countIf({usable})"),
+            format!("countIf(e.value_of != w.value_of OR e.value_state = {})", ValueState::OutOfScale as u8),
+        ),
     };
-    let (dimensions, group) =
-        if query.by_dimensions { ("e.dimensions AS dims", "slot, dims") } else { ("'' AS dims", "slot") };
-    let excluded = if without_voided {
-        format!(" AND (e.organization, e.id) NOT IN ({})", voided_ids(query))
+    let (dimensions, group) = if query.by_dimensions {
+        ("e.dimensions_of AS keys, e.dimensions AS dims", "slot, keys, dims ORDER BY slot")
     } else {
-        String::new()
+        ("toUInt64(0) AS keys, '' AS dims", "slot")
     };
+    let excluded = if without_voided { format!(" AND e.id NOT IN ({})", voided_ids(query)) } else { String::new() };
     format!(
-        "SELECT w.slot AS slot, {dimensions}, count() AS events_count, \
-         sumWithOverflow(e.id * (2 * toUInt128(e.witness) + 1)) AS fingerprint, {quantity} AS quantity, \
-         {invalid} AS invalid_count, {valued} AS valued_count, countIf(NOT ({ready})) AS unready_count \
+        "SELECT w.slot AS slot, {dimensions}, count() AS events_count, {FINGERPRINT} AS fingerprint, \
+         {quantity} AS quantity, {invalid} AS invalid_count, {valued} AS valued_count, {unready} AS unready_count \
          FROM {}{excluded} GROUP BY {group}",
         source.joined(query)
     )
 }
 
-/// The condition under which the engine can use what was extracted when the event was written.
-fn ready(query: &UsageQuery) -> String {
-    let mut parts = vec!["1".to_owned()];
-    if query.measure != Measure::Count {
-        parts.push(format!("e.value_of = w.value_of AND e.value_state != {}", ValueState::OutOfScale as u8));
+/// The sum of `domain::identity::fingerprint_term` modulo 2¹²⁸. The engine multiplies in 256 bits; cut to 128 they wrap as the
+/// domain's do.
+const FINGERPRINT: &str = "sum(toUInt128(e.id * (2 * toUInt128(e.witness) + 1)))";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(quantity: &str, valued_count: u64) -> UsageRow {
+        UsageRow {
+            slot: 1,
+            dimensions: String::new(),
+            events_count: 2,
+            fingerprint: u128::MAX,
+            quantity: quantity.parse().unwrap(),
+            invalid_count: 1,
+            valued_count,
+        }
     }
-    if query.by_dimensions {
-        parts.push("e.dimensions_of = w.dimensions_of".to_owned());
+
+    #[test]
+    fn a_maximum_leaves_out_combinations_without_a_value() {
+        for (one, other, wanted) in
+            [(("0", 0), ("-5", 1), "-5"), (("-5", 1), ("0", 0), "-5"), (("-5", 1), ("-2", 1), "-2")]
+        {
+            let mut merged = row(one.0, one.1);
+            merge(Measure::Max, &mut merged, &row(other.0, other.1));
+            assert_eq!(merged.quantity, wanted.parse().unwrap());
+            assert_eq!((merged.events_count, merged.fingerprint, merged.invalid_count), (4, u128::MAX - 1, 2));
+        }
     }
-    parts.join(" AND ")
 }

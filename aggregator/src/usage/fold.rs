@@ -1,7 +1,9 @@
 //! Usage of some slots row by row, in Rust, from raw properties: for values that were extracted for another rule or are out of
 //! scale, and for series with doubtful ids. The same rules of extraction as when events are written ([`crate::extract`]).
 
+use super::aggregate::scope_of_slot;
 use super::members;
+use super::touched::Doubtful;
 use crate::connection::Connection;
 use crate::error::StoreError;
 use crate::extract::{Number, dimensions_text, field, number_of, text_of};
@@ -88,19 +90,18 @@ pub(super) async fn fold(
     connection: &Connection,
     query: &UsageQuery,
     windows: &[UsageWindow],
+    doubtful: &Doubtful,
     on_row: &mut (impl FnMut(UsageRow) + Send),
 ) -> Result<(), StoreError> {
-    let scope_of: HashMap<u32, u32> = windows.iter().map(|window| (window.slot, window.scope)).collect();
+    let scope_of = scope_of_slot(windows);
     let mut running: HashMap<(u32, String), Running> = HashMap::new();
-    members::each(connection, query, windows, |member| {
+    members::each(connection, query, windows, doubtful, |member| {
         // The engine answers only slots that the windows name, and `Source` has checked their scopes.
         let Some(scope) = scope_of.get(&member.slot).and_then(|scope| query.scopes.get(*scope as usize)) else {
             return;
         };
-        let dimensions = match query.by_dimensions {
-            true => dimensions_text(&member.event.properties, &scope.dimensions),
-            false => String::new(),
-        };
+        let keys = if query.by_dimensions { scope.dimensions.as_slice() } else { &[] };
+        let dimensions = dimensions_text(&member.event.properties, keys);
         let place = running.entry((member.slot, dimensions)).or_insert_with(Running::new);
         place.add(query.measure, scope.field_name.as_deref(), &member);
     })

@@ -1,14 +1,18 @@
-//! Exactly the events that a usage query counts, for proof and for `GET /v1/fees/{id}/events`.
+//! Exactly the events that a usage query counts, for proof and for `GET /v1/fees/{id}/events`: those of its windows inside its
+//! cut, without the voided ones, and of an id with several rows the first.
 
 use super::source::Source;
-use super::touched::voided_ids;
+use super::touched::{Doubtful, organizations, voided_ids};
 use crate::connection::Connection;
 use crate::error::StoreError;
 use crate::reads::PageRequest;
 use crate::reads::events::EventColumnsRead;
+use crate::sql;
 use crate::usage::{EventOfFee, UsageQuery, UsageWindow};
 use clickhouse::Row;
+use domain::event::StoredEvent;
 use serde::Deserialize;
+use std::collections::HashSet;
 
 #[derive(Row, Deserialize)]
 struct Member {
@@ -53,54 +57,81 @@ impl From<Member> for EventOfFee {
     }
 }
 
-/// Hands out every event of `windows`, in no order; voided ones are left out, and of an id with several rows the first counts.
+/// Hands out every event of `windows`, in no order, with bounded memory.
 pub(super) async fn each(
     connection: &Connection,
     query: &UsageQuery,
     windows: &[UsageWindow],
+    doubtful: &Doubtful,
     mut on_event: impl FnMut(EventOfFee) + Send,
 ) -> Result<(), StoreError> {
     if windows.is_empty() {
         return Ok(());
     }
     let source = Source::prepare(connection, query, windows).await?;
+    let statement = statement(query, &source, "", "");
+    let mut seen = HashSet::new();
     let read = async {
-        let mut cursor = connection.fetch::<Member>(&statement(query, &source, ""))?;
+        let mut cursor = connection.fetch::<Member>(&statement)?;
         while let Some(member) = cursor.next().await? {
-            on_event(member.into());
+            let member = EventOfFee::from(member);
+            if counts(&member.event, doubtful, &mut seen) {
+                on_event(member);
+            }
         }
         Ok(())
     };
     let outcome = read.await;
-    source.discard(connection).await?;
+    source.discard(connection).await;
     outcome
+}
+
+/// Whether this row is the one of its id that counts. Only ids with several rows are remembered.
+fn counts(event: &StoredEvent, doubtful: &Doubtful, seen: &mut HashSet<u128>) -> bool {
+    match doubtful.first.get(&event.id.0) {
+        None => true,
+        // The same row may be there twice: a log that was read again writes it at the same position.
+        Some(first) => *first == event.position && seen.insert(event.id.0),
+    }
 }
 
 /// A page of the same, ordered by (timestamp, id).
 pub(super) async fn page(
     connection: &Connection,
     query: &UsageQuery,
+    doubtful: &Doubtful,
     page: PageRequest,
 ) -> Result<Vec<EventOfFee>, StoreError> {
     if query.windows.is_empty() {
         return Ok(Vec::new());
     }
     let source = Source::prepare(connection, query, &query.windows).await?;
-    let ordered = format!(" ORDER BY timestamp, id LIMIT {} OFFSET {}", page.limit, page.skip);
-    let rows = connection.fetch_all::<Member>(&statement(query, &source, &ordered)).await;
-    source.discard(connection).await?;
+    let (only_first, once) =
+        if doubtful.first.is_empty() { (String::new(), "") } else { (first_rows(query), " LIMIT 1 BY id") };
+    let tail = format!(" ORDER BY e.timestamp, e.id{once} LIMIT {} OFFSET {}", page.limit, page.skip);
+    let rows = connection.fetch_all::<Member>(&statement(query, &source, &only_first, &tail)).await;
+    source.discard(connection).await;
     Ok(rows?.into_iter().map(EventOfFee::from).collect())
 }
 
-fn statement(query: &UsageQuery, source: &Source, tail: &str) -> String {
-    // The first row of each id counts: only an id with several rows makes a difference between this and all rows.
+/// The condition that an id has one row, or this is the first of them inside the cut.
+fn first_rows(query: &UsageQuery) -> String {
+    let of_query = organizations(query);
     format!(
-        "SELECT * FROM (SELECT w.slot AS slot, e.id * (2 * toUInt128(e.witness) + 1) AS fingerprint, \
+        " AND (e.id NOT IN (SELECT id FROM doubtful_ids WHERE {of_query}) OR \
+         (e.id, e.epoch, e.partition, e.offset, e.line) IN (SELECT id, epoch, partition, offset, line FROM doubtful_ids \
+         WHERE {of_query} AND {} ORDER BY id, epoch, partition, offset, line LIMIT 1 BY id))",
+        sql::in_cut(&query.cut, "")
+    )
+}
+
+fn statement(query: &UsageQuery, source: &Source, only: &str, tail: &str) -> String {
+    format!(
+        "SELECT w.slot AS slot, toUInt128(e.id * (2 * toUInt128(e.witness) + 1)) AS fingerprint, \
          e.organization AS organization, e.id AS id, e.transaction_id AS transaction_id, e.customer AS customer, \
-         e.subscription AS subscription, toString(e.code) AS code, e.timestamp AS timestamp, e.properties AS properties, \
+         e.subscription AS subscription, e.code AS code, e.timestamp AS timestamp, e.properties AS properties, \
          e.precise_total AS precise_total, e.ingested_at AS ingested_at, e.epoch AS epoch, e.partition AS partition, \
-         e.offset AS offset, e.line AS line FROM {} AND (e.organization, e.id) NOT IN ({}) \
-         ORDER BY organization, id, epoch, partition, offset, line LIMIT 1 BY organization, id){tail}",
+         e.offset AS offset, e.line AS line FROM {} AND e.id NOT IN ({}){only}{tail}",
         source.joined(query),
         voided_ids(query)
     )

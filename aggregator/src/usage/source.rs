@@ -1,5 +1,6 @@
 //! The windows of a query as a table the engine can join: written into the statement when they are few, uploaded when many.
 
+use super::touched::organizations;
 use crate::connection::Connection;
 use crate::error::StoreError;
 use crate::extract::{ExtractionPlan, Form};
@@ -10,36 +11,32 @@ use domain::time::Timestamp;
 use std::collections::HashSet;
 use uuid::Uuid;
 
-/// Up to so many windows stand in the statement: 150 bytes each, far below the engine's 256 KiB for a query.
+/// Up to so many windows stand in the statement: 150 bytes each, below the engine's 256 KiB for a query. An upload costs
+/// about 10 ms, which one customer's usage should not wait for.
 const INLINE_WINDOWS: usize = 1_000;
 /// Up to so many organizations or codes are named to the primary key; with more, nearly every granule matches anyway.
 const NAMED_VALUES: usize = 500;
-/// Windows per uploaded block: 53 bytes each, 10 MiB.
+/// Windows per uploaded block: 60 bytes each, 12 MB.
 const UPLOADED_BLOCK: usize = 200_000;
 
-/// The form of the value that `measure` aggregates.
-pub(super) fn form_of(measure: Measure) -> Form {
-    match measure {
+/// What a scope needs taken out of each event to be measured; dimensions aside.
+pub(super) fn value_of(measure: Measure, scope: &MetricScope) -> u64 {
+    let form = match measure {
         Measure::Count => Form::None,
         Measure::Sum | Measure::Max => Form::Number,
         Measure::UniqueCount => Form::Text,
-    }
-}
-
-/// What a scope needs taken out of each event.
-pub(super) fn plan_of(measure: Measure, scope: &MetricScope, by_dimensions: bool) -> ExtractionPlan {
-    let dimensions = if by_dimensions { scope.dimensions.as_slice() } else { &[] };
-    ExtractionPlan::new(form_of(measure), scope.field_name.as_deref(), dimensions)
+    };
+    ExtractionPlan::new(form, scope.field_name.as_deref(), &[]).value_of()
 }
 
 /// Windows ready to be joined.
 pub(super) struct Source {
-    /// `SELECT series, from, to, slot, value_of, dimensions_of` as a subquery.
-    pub(super) table: String,
+    /// `SELECT series, from, to, slot, value_of` as a subquery.
+    table: String,
     /// Conditions on `events` that let the primary key and the partitions leave out what no window touches.
-    pub(super) pruning: String,
+    pruning: String,
     /// Whether a series stands in more than one window, so that the nearest window before an event must be found.
-    pub(super) several_per_series: bool,
+    several_per_series: bool,
     uploaded: Option<Uuid>,
 }
 
@@ -50,36 +47,41 @@ impl Source {
         query: &UsageQuery,
         windows: &[UsageWindow],
     ) -> Result<Self, StoreError> {
+        let rows = with_rules(query, windows)?;
         let series: HashSet<u128> = windows.iter().map(|window| window.series.0).collect();
         let several_per_series = series.len() < windows.len();
         let pruning = pruning(query, windows, &series);
-        let rules = Rules::of(query);
         if windows.len() <= INLINE_WINDOWS {
-            let rows = windows.iter().map(|window| rules.row(window)).collect::<Result<Vec<_>, _>>()?;
             return Ok(Self { table: inline(&rows), pruning, several_per_series, uploaded: None });
         }
-        let run = Uuid::new_v4();
-        for block in windows.chunks(UPLOADED_BLOCK) {
-            let rows = block.iter().map(|window| rules.row(window)).collect::<Result<Vec<_>, _>>()?;
-            connection.insert_block("rating_windows", &Uuid::new_v4().to_string(), window_block(run, &rows)).await?;
+        // Version 7: its time tells a left-over of a dead process from a query under way.
+        let run = Uuid::now_v7();
+        let table = format!("SELECT series, from, to, slot, value_of FROM rating_windows WHERE run = toUUID('{run}')");
+        let source = Self { table, pruning, several_per_series, uploaded: Some(run) };
+        for block in rows.chunks(UPLOADED_BLOCK) {
+            let query_id = Uuid::new_v4().to_string();
+            if let Err(error) = connection.insert_block("rating_windows", &query_id, window_block(run, block)).await {
+                source.discard(connection).await;
+                return Err(error);
+            }
         }
-        let table = format!(
-            "SELECT series, from, to, slot, value_of, dimensions_of FROM rating_windows WHERE run = toUUID('{run}')"
-        );
-        Ok(Self { table, pruning, several_per_series, uploaded: Some(run) })
+        Ok(source)
     }
 
-    /// Removes what was uploaded. A process that dies before leaves windows that no later query reads.
-    pub(super) async fn discard(self, connection: &Connection) -> Result<(), StoreError> {
-        match self.uploaded {
-            Some(run) => connection.execute(&format!("ALTER TABLE rating_windows DROP PARTITION '{run}'")).await,
-            None => Ok(()),
+    /// Removes what was uploaded. What cannot be removed now (or was left by a process that died) costs space, not
+    /// exactness, and is removed by [`remove_leftovers`].
+    pub(super) async fn discard(self, connection: &Connection) {
+        let Some(run) = self.uploaded else { return };
+        let dropped = connection.execute(&format!("ALTER TABLE rating_windows DROP PARTITION '{run}'")).await;
+        if let Err(error) = dropped {
+            tracing::warn!(%error, %run, "windows of a usage query were not removed");
         }
     }
 
     /// `events AS e` joined with the windows as `w`: one row per event that falls into a window.
     pub(super) fn joined(&self, query: &UsageQuery) -> String {
         let at = "toUnixTimestamp64Micro(e.timestamp)";
+        // Windows of one series are disjoint: the last that begins before an event is the only one that may hold it.
         let (join, nearest) = if self.several_per_series {
             ("ASOF INNER JOIN", format!(" AND {at} >= w.from"))
         } else {
@@ -95,57 +97,37 @@ impl Source {
     }
 }
 
-/// Under which name each scope's values and dimensions were extracted, if they were extracted as asked for now.
-struct Rules(Vec<(u64, u64)>);
-
-impl Rules {
-    fn of(query: &UsageQuery) -> Self {
-        let rule = |scope| {
-            let plan = plan_of(query.measure, scope, query.by_dimensions);
-            (plan.value_of(), plan.dimensions_of())
-        };
-        Self(query.scopes.iter().map(rule).collect())
-    }
-
-    fn row(&self, window: &UsageWindow) -> Result<WindowRow, StoreError> {
-        let rule = self.0.get(window.scope as usize).copied();
-        let (value_of, dimensions_of) = rule.ok_or_else(|| {
-            StoreError::BadQuery(format!(
-                "window of slot {} names scope {} of {}",
-                window.slot,
-                window.scope,
-                self.0.len()
-            ))
-        })?;
-        Ok(WindowRow { window: *window, value_of, dimensions_of })
-    }
+/// Adds to each window what its scope expects of stored values.
+fn with_rules(query: &UsageQuery, windows: &[UsageWindow]) -> Result<Vec<WindowRow>, StoreError> {
+    let rules: Vec<u64> = query.scopes.iter().map(|scope| value_of(query.measure, scope)).collect();
+    let row = |window: &UsageWindow| match rules.get(window.scope as usize) {
+        Some(value_of) => Ok(WindowRow { window: *window, value_of: *value_of }),
+        None => Err(StoreError::BadQuery(format!(
+            "the window of slot {} names scope {} of {}",
+            window.slot,
+            window.scope,
+            rules.len()
+        ))),
+    };
+    windows.iter().map(row).collect()
 }
 
 fn inline(rows: &[WindowRow]) -> String {
-    let literals = rows.iter().map(|row| {
-        format!(
-            "({}, toInt64({}), toInt64({}), toUInt32({}), toUInt64({}), toUInt64({}))",
-            sql::u128(row.window.series.0),
-            row.window.from.0,
-            row.window.to.0,
-            row.window.slot,
-            row.value_of,
-            row.dimensions_of
-        )
+    let literals = rows.iter().map(|WindowRow { window, value_of }| {
+        let (series, from, to) = (sql::u128(window.series.0), window.from.0, window.to.0);
+        format!("({series}, toInt64({from}), toInt64({to}), toUInt32({}), toUInt64({value_of}))", window.slot)
     });
     format!(
-        "SELECT x.1 AS series, x.2 AS from, x.3 AS to, x.4 AS slot, x.5 AS value_of, x.6 AS dimensions_of \
-         FROM (SELECT arrayJoin([{}]) AS x)",
+        "SELECT x.1 AS series, x.2 AS from, x.3 AS to, x.4 AS slot, x.5 AS value_of FROM (SELECT arrayJoin([{}]) AS x)",
         literals.collect::<Vec<_>>().join(", ")
     )
 }
 
 fn pruning(query: &UsageQuery, windows: &[UsageWindow], series: &HashSet<u128>) -> String {
     let mut conditions = Vec::new();
-    let organizations: HashSet<_> = query.scopes.iter().map(|scope| scope.organization).collect();
-    if organizations.len() <= NAMED_VALUES {
-        let named = sql::list(organizations.iter().map(|organization| sql::organization(*organization)));
-        conditions.push(format!("e.organization IN {named}"));
+    let named: HashSet<_> = query.scopes.iter().map(|scope| scope.organization).collect();
+    if named.len() <= NAMED_VALUES {
+        conditions.push(format!("e.{}", organizations(query)));
     }
     let codes: HashSet<_> = query.scopes.iter().map(|scope| scope.code.as_str()).collect();
     if codes.len() <= NAMED_VALUES {
@@ -158,4 +140,20 @@ fn pruning(query: &UsageQuery, windows: &[UsageWindow], series: &HashSet<u128>) 
     let to = windows.iter().map(|window| window.to).max().unwrap_or(Timestamp::EARLIEST);
     conditions.push(format!("e.timestamp >= {} AND e.timestamp < {}", sql::time(from), sql::time(to)));
     conditions.join(" AND ")
+}
+
+/// Uploads older than this belong to no query: none runs so long.
+const LEFTOVER_SECONDS: u64 = 24 * 3_600;
+
+/// Removes uploads of processes that died.
+pub(super) async fn remove_leftovers(connection: &Connection) -> Result<(), StoreError> {
+    let statement = "SELECT DISTINCT toString(run) FROM rating_windows";
+    let runs: Vec<String> = connection.fetch_all(statement).await?;
+    let seconds = |run: Uuid| run.get_timestamp().map_or(0, |time| time.to_unix().0);
+    let oldest_kept = seconds(Uuid::now_v7()).saturating_sub(LEFTOVER_SECONDS);
+    let is_leftover = |run: &&String| Uuid::parse_str(run).is_ok_and(|uuid| seconds(uuid) < oldest_kept);
+    for run in runs.iter().filter(is_leftover) {
+        connection.execute(&format!("ALTER TABLE rating_windows DROP PARTITION {}", sql::text(run))).await?;
+    }
+    Ok(())
 }

@@ -1,9 +1,10 @@
-//! The store's read side.
+//! The store's read side: one handle, each question in a file of its own. All of them are scoped by organization (I8).
 
 use super::aggregate::aggregate;
+use super::source::remove_leftovers;
 use super::touched::Touched;
 use super::types::{EventOfFee, SeriesSummary, UsageQuery, UsageRow, Verification};
-use super::{fold, members};
+use super::{cut, fold, members, series, verify};
 use crate::connection::{Connection, StoreConfig};
 use crate::error::StoreError;
 use crate::reads::{
@@ -24,56 +25,45 @@ pub struct EventStore {
     connection: Connection,
 }
 
-const PENDING: &str = "the read side is not connected yet";
-
-#[allow(clippy::unused_async)]
 impl EventStore {
     /// Connects and brings the schema up to date.
+    ///
+    /// # Errors
+    /// When the store cannot be reached or is newer than this program.
     pub async fn open(config: StoreConfig) -> Result<Self, StoreError> {
         let connection = Connection::new(config);
         schema::migrate(&connection).await?;
+        remove_leftovers(&connection).await?;
         Ok(Self { connection })
     }
 
     /// Exact usage of every window at the query's cut; rows in no order, each (slot, dimensions) once.
+    ///
+    /// # Errors
+    /// After an error some rows may have been handed out: throw them away.
     pub async fn usage(&self, query: UsageQuery, mut on_row: impl FnMut(UsageRow) + Send) -> Result<(), StoreError> {
         let touched = Touched::find(&self.connection, &query).await?;
-        let (mut plain, mut voided, mut again): (Vec<_>, Vec<_>, Vec<UsageWindow>) = Default::default();
-        let doubtful_slots: HashSet<u32> = query
-            .windows
-            .iter()
-            .filter(|window| touched.doubtful.contains(&window.series.0))
-            .map(|window| window.slot)
-            .collect();
-        let voided_slots: HashSet<u32> = query
-            .windows
-            .iter()
-            .filter(|window| touched.voided.contains(&window.series.0))
-            .map(|window| window.slot)
-            .collect();
-        for window in &query.windows {
-            if doubtful_slots.contains(&window.slot) {
-                again.push(*window);
-            } else if voided_slots.contains(&window.slot) {
-                voided.push(*window);
-            } else {
-                plain.push(*window);
-            }
-        }
-        let mut unready = aggregate(&self.connection, &query, &plain, false, &mut on_row).await?;
-        unready.extend(aggregate(&self.connection, &query, &voided, true, &mut on_row).await?);
-        again.extend(plain.iter().chain(&voided).filter(|window| unready.contains(&window.slot)));
-        fold::fold(&self.connection, &query, &again, &mut on_row).await
+        let parts = Parts::of(&query.windows, &touched);
+        let mut unready = aggregate(&self.connection, &query, &parts.plain, false, &mut on_row).await?;
+        unready.extend(aggregate(&self.connection, &query, &parts.voided, true, &mut on_row).await?);
+        let mut row_by_row = parts.row_by_row;
+        let others = parts.plain.iter().chain(&parts.voided);
+        row_by_row.extend(others.filter(|window| unready.contains(&window.slot)));
+        fold::fold(&self.connection, &query, &row_by_row, &touched.doubtful, &mut on_row).await
     }
 
     /// Up to where every accepted event is in.
+    ///
+    /// # Errors
+    /// When the store does not answer.
     pub async fn committed_cut(&self) -> Result<Cut, StoreError> {
-        Err(StoreError::Engine(PENDING.into()))
+        cut::committed(&self.connection).await
     }
 
     /// Exactly the events a usage query over the same windows and cut counts, ordered by (timestamp, id); `skip`/`limit`.
     pub async fn events_in(&self, query: &UsageQuery, page: PageRequest) -> Result<Vec<EventOfFee>, StoreError> {
-        members::page(&self.connection, query, page).await
+        let touched = Touched::find(&self.connection, query).await?;
+        members::page(&self.connection, query, &touched.doubtful, page).await
     }
 
     /// The same as a stream in no order, with bounded memory; `on_event` is called for each.
@@ -82,17 +72,18 @@ impl EventStore {
         query: &UsageQuery,
         on_event: impl FnMut(EventOfFee) + Send,
     ) -> Result<(), StoreError> {
-        members::each(&self.connection, query, &query.windows, on_event).await
+        let touched = Touched::find(&self.connection, query).await?;
+        members::each(&self.connection, query, &query.windows, &touched.doubtful, on_event).await
     }
 
     /// Every series of an organization that has events at the cut, in no order; voided events are left out. One query.
     pub async fn series(
         &self,
-        _organization: OrganizationId,
-        _cut: &Cut,
-        _on_series: impl FnMut(SeriesSummary) + Send,
+        organization: OrganizationId,
+        cut: &Cut,
+        on_series: impl FnMut(SeriesSummary) + Send,
     ) -> Result<(), StoreError> {
-        Err(StoreError::Engine(PENDING.into()))
+        series::each(&self.connection, organization, cut, on_series).await
     }
 
     /// One stored (first) version of an event.
@@ -147,6 +138,35 @@ impl EventStore {
 
     /// Scans the id table in key order for ids with more than one row and marks their series for the exact path.
     pub async fn verify_unique_ids(&self) -> Result<Verification, StoreError> {
-        Err(StoreError::Engine(PENDING.into()))
+        verify::unique_ids(&self.connection).await
+    }
+}
+
+/// The windows of a query by the way they take. A slot takes one way as a whole: a distinct count cannot be put together.
+#[derive(Default)]
+struct Parts {
+    plain: Vec<UsageWindow>,
+    voided: Vec<UsageWindow>,
+    row_by_row: Vec<UsageWindow>,
+}
+
+impl Parts {
+    fn of(windows: &[UsageWindow], touched: &Touched) -> Self {
+        let slots_with = |series: &HashSet<u128>| -> HashSet<u32> {
+            windows.iter().filter(|window| series.contains(&window.series.0)).map(|window| window.slot).collect()
+        };
+        let (doubtful, voided) = (slots_with(&touched.doubtful.series), slots_with(&touched.voided));
+        let mut parts = Self::default();
+        for window in windows {
+            let part = if doubtful.contains(&window.slot) {
+                &mut parts.row_by_row
+            } else if voided.contains(&window.slot) {
+                &mut parts.voided
+            } else {
+                &mut parts.plain
+            };
+            part.push(*window);
+        }
+        parts
     }
 }

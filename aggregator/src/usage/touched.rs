@@ -1,35 +1,109 @@
 //! Which series cannot be summed as they lie: those with voided events, and those with an id that has several rows.
 //!
-//! Both sets are small: voids are asked for one by one, and an id has several rows only after a writer died in between or
-//! somebody changed the store. Everything else takes the fast path.
+//! Both sets are small: voids are asked for one by one, and an id has several rows only when two writers ran at once or
+//! somebody changed the store. Everything else takes the fast path. What counts is decided at the cut (I3): a void beyond it
+//! is not heeded, and of an id's rows the first one inside it wins.
 
 use crate::connection::Connection;
 use crate::error::StoreError;
 use crate::sql;
 use crate::usage::UsageQuery;
-use std::collections::HashSet;
+use clickhouse::Row;
+use domain::position::Position;
+use serde::Deserialize;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Series that need more than the fast path.
-#[derive(Default)]
+/// What needs more than the fast path.
+#[derive(Debug, Default)]
 pub(super) struct Touched {
-    /// Hold an event voided inside the cut: the engine leaves those ids out.
+    /// Series that hold an event voided inside the cut.
     pub(super) voided: HashSet<u128>,
-    /// Hold an id with several rows: rated row by row, the first row of each id counts.
-    pub(super) doubtful: HashSet<u128>,
+    /// Ids with several rows.
+    pub(super) doubtful: Doubtful,
+}
+
+/// Ids with several rows, and which of them counts.
+#[derive(Debug, Default)]
+pub(super) struct Doubtful {
+    /// Series that hold a row of such an id.
+    pub(super) series: HashSet<u128>,
+    /// The row that counts, by id; an id is absent when none lies inside the cut.
+    pub(super) first: HashMap<u128, Position>,
+}
+
+#[derive(Row, Deserialize)]
+struct DoubtfulRow {
+    id: u128,
+    series: u128,
+    epoch: u16,
+    partition: u16,
+    offset: u64,
+    line: u32,
 }
 
 impl Touched {
-    /// As of the query's cut.
+    /// As of the query's cut, in the organizations it names.
     pub(super) async fn find(connection: &Connection, query: &UsageQuery) -> Result<Self, StoreError> {
-        let voided =
-            format!("SELECT DISTINCT series FROM event_ids WHERE (organization, id) IN ({})", voided_ids(query));
-        let voided: Vec<u128> = connection.fetch_all(&voided).await?;
-        let doubtful: Vec<u128> = connection.fetch_all("SELECT DISTINCT series FROM doubtful_ids").await?;
-        Ok(Self { voided: voided.into_iter().collect(), doubtful: doubtful.into_iter().collect() })
+        let organizations = organizations(query);
+        let voided = format!(
+            "SELECT series FROM voids WHERE {organizations} AND series != 0 AND {in_cut} \
+             UNION DISTINCT SELECT series FROM event_ids WHERE {organizations} AND id IN \
+             (SELECT id FROM voids WHERE {organizations} AND series = 0 AND {in_cut})",
+            in_cut = sql::in_cut(&query.cut, "")
+        );
+        let doubtful =
+            format!("SELECT id, series, epoch, partition, offset, line FROM doubtful_ids WHERE {organizations}");
+        let (voided, doubtful) =
+            futures::try_join!(connection.fetch_all::<u128>(&voided), connection.fetch_all::<DoubtfulRow>(&doubtful))?;
+        Ok(Self { voided: voided.into_iter().collect(), doubtful: Doubtful::of(query, &doubtful) })
     }
 }
 
-/// `(organization, id)` of everything voided inside the query's cut.
+impl Doubtful {
+    fn of(query: &UsageQuery, rows: &[DoubtfulRow]) -> Self {
+        let mut found = Self::default();
+        for row in rows {
+            found.series.insert(row.series);
+            let position = Position { epoch: row.epoch, partition: row.partition, offset: row.offset, index: row.line };
+            if query.cut.contains(position) {
+                let first = found.first.entry(row.id).or_insert(position);
+                *first = position.min(*first);
+            }
+        }
+        found
+    }
+}
+
+/// The condition that names the query's organizations, for the small tables (I8).
+pub(super) fn organizations(query: &UsageQuery) -> String {
+    let named: BTreeSet<_> = query.scopes.iter().map(|scope| scope.organization).collect();
+    format!("organization IN {}", sql::list(named.into_iter().map(sql::organization)))
+}
+
+/// The ids voided inside the query's cut, as a subquery. An id is derived from its organization: two never share one.
 pub(super) fn voided_ids(query: &UsageQuery) -> String {
-    format!("SELECT organization, id FROM voids WHERE {}", sql::in_cut(&query.cut, ""))
+    format!("SELECT id FROM voids WHERE {} AND {}", organizations(query), sql::in_cut(&query.cut, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::Measure;
+    use domain::position::Cut;
+
+    #[test]
+    fn of_an_id_with_several_rows_the_first_inside_the_cut_counts() {
+        let row = |id, offset| DoubtfulRow { id, series: 9, epoch: 0, partition: 0, offset, line: 0 };
+        let query = UsageQuery {
+            measure: Measure::Count,
+            scopes: Vec::new(),
+            windows: Vec::new(),
+            cut: Cut::direct(5),
+            by_dimensions: false,
+        };
+        let found = Doubtful::of(&query, &[row(1, 7), row(1, 4), row(1, 3), row(2, 6), row(2, 9)]);
+        assert_eq!(found.first.get(&1).map(|position| position.offset), Some(3));
+        assert_eq!(found.first.get(&2), None);
+        assert_eq!(found.series, HashSet::from([9]));
+    }
 }

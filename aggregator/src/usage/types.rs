@@ -46,8 +46,9 @@ pub struct MetricScope {
     pub code: String,
     /// Property that is aggregated; `None` for a plain count.
     pub field_name: Option<String>,
-    /// Keys of `UsageRow::dimensions`, in order; empty when the query is not grouped. They need not equal those that were
-    /// extracted at write time: a superset costs nothing, anything else is read from the raw properties.
+    /// Keys of `UsageRow::dimensions`, in order; empty when the query is not grouped. Any part, in any order, of the keys that
+    /// were extracted at write time is fast (of all of them, for a distinct count); anything else is read from the raw
+    /// properties.
     pub dimensions: Vec<String>,
 }
 

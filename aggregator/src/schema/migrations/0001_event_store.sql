@@ -135,8 +135,7 @@ CREATE TABLE IF NOT EXISTS rating_windows
     from Int64,
     to Int64,
     slot UInt32,
-    value_of UInt64,
-    dimensions_of UInt64
+    value_of UInt64
 )
 ENGINE = MergeTree
 PARTITION BY run
