@@ -10,15 +10,17 @@
 use crate::due::{Due, Part};
 use crate::local_days::later_by_days;
 use crate::model::{Fee, FeeKind, FeeVersions, Invoice, InvoiceKind, InvoiceStatus};
-use domain::catalog::{Customer, Plan, Subscription};
+use domain::catalog::{Customer, Subscription};
 use domain::ids::{BillingRunId, CustomerId, FeeId, InvoiceId, OrganizationId, SubscriptionId};
 use domain::money::{Currency, MinorUnits, MoneyError};
 use domain::period::{PeriodError, Timezones};
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
+use rater::view::RatablePlan;
+use std::sync::Arc;
 
 /// One due stretch with what it is priced by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PricedDue<'a> {
     /// The stretch.
     pub due: Due,
@@ -27,67 +29,79 @@ pub struct PricedDue<'a> {
     /// Who owes it.
     pub customer: &'a Customer,
     /// The version of the plan in force when the stretch's period began.
-    pub plan: &'a Plan,
+    pub plan: &'a Arc<RatablePlan>,
+    /// Up to when its organization is billed.
+    pub as_of: Timestamp,
+}
+
+/// One stretch on a planned invoice.
+#[derive(Clone, Debug)]
+pub struct PlannedLine {
+    /// The stretch.
+    pub due: Due,
+    /// The version of the plan that prices it.
+    pub plan: Arc<RatablePlan>,
 }
 
 /// An invoice before its usage is rated.
 #[derive(Clone, Debug)]
-pub struct PlannedInvoice<'a> {
+pub struct PlannedInvoice {
+    /// Tenant.
+    pub organization: OrganizationId,
+    /// Who owes it.
+    pub customer: CustomerId,
+    /// In which currency.
+    pub currency: Currency,
+    /// When everything on it fell due.
+    pub due_at: Timestamp,
     /// When it is issued: the due instant and the days a draft stays open.
     pub issued_at: Timestamp,
     /// By when to pay.
     pub due_date: Timestamp,
-    /// What is on it, flat fees and usage by subscription.
-    pub items: Vec<PricedDue<'a>>,
+    /// Up to when its organization is billed: issued later than that, it is a draft.
+    pub as_of: Timestamp,
+    /// What is on it, by subscription (the oldest first), flat fee before usage; never empty.
+    pub lines: Vec<PlannedLine>,
 }
 
-impl PlannedInvoice<'_> {
-    /// When its stretches fell due; the same for all.
-    #[must_use]
-    pub fn due_at(&self) -> Timestamp {
-        self.items.first().map_or(self.issued_at, |item| item.due.due_at)
-    }
+/// What stretches have in common that share an invoice.
+type SharedKey = (OrganizationId, Timestamp, CustomerId, Currency);
+
+fn shared_by(item: &PricedDue<'_>) -> SharedKey {
+    (item.customer.organization, item.due.due_at, item.customer.id, item.plan.plan.currency)
 }
 
 /// Groups stretches into invoices, in the order in which they are numbered.
 ///
 /// # Errors
 /// When a customer's timezones cannot be read.
-pub fn plan_invoices(mut items: Vec<PricedDue<'_>>) -> Result<Vec<PlannedInvoice<'_>>, PeriodError> {
+pub fn plan_invoices(mut items: Vec<PricedDue<'_>>) -> Result<Vec<PlannedInvoice>, PeriodError> {
     items.sort_by_key(|item| {
-        let oldest = (item.subscription.created_at, item.subscription.id);
-        (shared_by(item), oldest, item.due.part, item.due.from)
+        let age = (item.subscription.created_at, item.subscription.id);
+        (shared_by(item), age, item.due.part, item.due.from)
     });
-    let mut invoices: Vec<PlannedInvoice<'_>> = items
-        .chunk_by(|one, next| shared_by(one) == shared_by(next))
-        .map(|group| planned(group.to_vec()))
-        .collect::<Result<_, _>>()?;
-    invoices.sort_by_key(|invoice| {
-        let first = invoice.items.first();
-        (first.map(|item| item.customer.organization), invoice.issued_at, invoice.due_at(), first.map(shared_by))
-    });
+    let groups = items.chunk_by(|one, next| shared_by(one) == shared_by(next));
+    let mut invoices: Vec<PlannedInvoice> = groups.map(planned).collect::<Result<_, _>>()?;
+    invoices.sort_by_key(|one| (one.organization, one.issued_at, one.due_at, one.customer, one.currency));
     Ok(invoices)
 }
 
-/// What stretches have in common that share an invoice.
-fn shared_by(item: &PricedDue<'_>) -> (OrganizationId, Timestamp, CustomerId, Currency) {
-    (item.customer.organization, item.due.due_at, item.customer.id, item.plan.currency)
-}
-
-fn planned(items: Vec<PricedDue<'_>>) -> Result<PlannedInvoice<'_>, PeriodError> {
+fn planned(items: &[PricedDue<'_>]) -> Result<PlannedInvoice, PeriodError> {
     // chunk_by yields no empty group.
     let first = &items[0];
-    let zones = Timezones::parse(&first.customer.timezones)?;
-    let zone = zones.at(first.due.due_at);
-    let issued_at = later_by_days(zone, first.due.due_at, first.customer.invoice_grace_period_days);
+    let (organization, due_at, customer, currency) = shared_by(first);
+    let zone = Timezones::parse(&first.customer.timezones)?.at(due_at);
+    let issued_at = later_by_days(zone, due_at, first.customer.invoice_grace_period_days);
     let due_date = later_by_days(zone, issued_at, first.customer.net_payment_term_days);
-    Ok(PlannedInvoice { issued_at, due_date, items })
+    let lines = items.iter().map(|item| PlannedLine { due: item.due, plan: item.plan.clone() }).collect();
+    let as_of = first.as_of;
+    Ok(PlannedInvoice { organization, customer, currency, due_at, issued_at, due_date, as_of, lines })
 }
 
 /// The flat fee of one stretch: the plan's amount for the days owed, rounded once.
 #[must_use]
-pub fn plan_fee(item: &PricedDue<'_>) -> Fee {
-    let (plan, share) = (item.plan, item.due.share);
+pub fn plan_fee(line: &PlannedLine) -> Fee {
+    let (plan, share) = (&line.plan.plan, line.due.share);
     let amount = share.of_minor_units(plan.amount);
     let cents = Quantity::from(amount.0);
     let properties = serde_json::json!({
@@ -96,7 +110,7 @@ pub fn plan_fee(item: &PricedDue<'_>) -> Fee {
     Fee {
         id: FeeId(uuid::Uuid::now_v7()),
         kind: FeeKind::Subscription,
-        subscription: Some(item.subscription.id),
+        subscription: Some(line.due.subscription),
         charge: None,
         line_key: String::new(),
         description: plan.name.clone(),
@@ -107,8 +121,8 @@ pub fn plan_fee(item: &PricedDue<'_>) -> Fee {
         precise_amount: cents,
         events_count: 0,
         fingerprint: None,
-        from: item.due.from,
-        to: item.due.to,
+        from: line.due.from,
+        to: line.due.to,
         versions: FeeVersions { plan: plan.version, metric: None },
         properties: properties.to_string(),
     }
@@ -116,38 +130,35 @@ pub fn plan_fee(item: &PricedDue<'_>) -> Fee {
 
 /// The invoice with its fees: flat fees made here, those of usage taken from `usage`.
 ///
-/// With days of grace left at `as_of` it is a draft; else it is issued, and an invoice of nothing is paid as it is issued.
+/// With days of grace left it is a draft; else it is issued, and an invoice of nothing is paid as it is issued.
 ///
 /// # Errors
-/// When the amounts pass 64 bits.
-pub fn assemble(
-    planned: &PlannedInvoice<'_>,
+/// As `usage`, or when the amounts pass 64 bits.
+pub fn assemble<E: From<MoneyError>>(
+    planned: &PlannedInvoice,
     run: Option<BillingRunId>,
-    as_of: Timestamp,
-    mut usage: impl FnMut(&PricedDue<'_>) -> Vec<Fee>,
-) -> Result<Invoice, MoneyError> {
-    let mut fees = Vec::new();
-    for item in &planned.items {
-        match item.due.part {
-            Part::PlanFee => fees.push(plan_fee(item)),
-            Part::Usage => fees.extend(usage(item)),
+    mut usage: impl FnMut(&PlannedLine) -> Result<Vec<Fee>, E>,
+) -> Result<Invoice, E> {
+    let mut fees = Vec::with_capacity(planned.lines.len());
+    for line in &planned.lines {
+        match line.due.part {
+            Part::PlanFee => fees.push(plan_fee(line)),
+            Part::Usage => fees.extend(usage(line)?),
         }
     }
     let total = total_of(&fees)?;
-    // plan_invoices makes no invoice without items.
-    let first = &planned.items[0];
-    let status = settled_status(planned.issued_at, as_of, total);
+    let status = status_at(planned.issued_at, planned.as_of, total);
     let (period_start, period_end) = period_of(planned);
     Ok(Invoice {
         id: InvoiceId(uuid::Uuid::now_v7()),
-        organization: first.customer.organization,
-        customer: first.customer.id,
+        organization: planned.organization,
+        customer: planned.customer,
         subscription: the_only_subscription(planned),
         kind: InvoiceKind::Subscription,
         status,
-        currency: first.plan.currency,
-        due_at: planned.due_at(),
-        occasion: occasion(first),
+        currency: planned.currency,
+        due_at: planned.due_at,
+        occasion: planned.lines.first().map(|first| occasion(&first.due)).unwrap_or_default(),
         period_start,
         period_end,
         issued_at: planned.issued_at,
@@ -167,9 +178,9 @@ pub fn total_of(fees: &[Fee]) -> Result<MinorUnits, MoneyError> {
     fees.iter().try_fold(MinorUnits::ZERO, |total, fee| total.plus(fee.amount))
 }
 
-/// What an invoice of `total` issued at `issued_at` is at `as_of`.
+/// What an invoice of `total` that is issued at `issued_at` is at `as_of`.
 #[must_use]
-pub fn settled_status(issued_at: Timestamp, as_of: Timestamp, total: MinorUnits) -> InvoiceStatus {
+pub fn status_at(issued_at: Timestamp, as_of: Timestamp, total: MinorUnits) -> InvoiceStatus {
     if issued_at > as_of {
         InvoiceStatus::Draft
     } else if total == MinorUnits::ZERO {
@@ -180,28 +191,27 @@ pub fn settled_status(issued_at: Timestamp, as_of: Timestamp, total: MinorUnits)
 }
 
 /// Names the first stretch on an invoice: what tells two invoices of one customer at one instant apart.
-fn occasion(first: &PricedDue<'_>) -> String {
-    let part = match first.due.part {
+fn occasion(first: &Due) -> String {
+    let part = match first.part {
         Part::PlanFee => "plan_fee",
         Part::Usage => "usage",
     };
-    format!("{part}:{}:{}", first.subscription.id, first.due.from.micros())
+    format!("{part}:{}:{}", first.subscription, first.from.micros())
 }
 
-fn the_only_subscription(planned: &PlannedInvoice<'_>) -> Option<SubscriptionId> {
-    let first = planned.items.first()?.subscription.id;
-    planned.items.iter().all(|item| item.subscription.id == first).then_some(first)
+fn the_only_subscription(planned: &PlannedInvoice) -> Option<SubscriptionId> {
+    let first = planned.lines.first()?.due.subscription;
+    planned.lines.iter().all(|line| line.due.subscription == first).then_some(first)
 }
 
 /// The period that closes with the invoice; when everything on it is paid in advance, the one that opens.
-fn period_of(planned: &PlannedInvoice<'_>) -> (Timestamp, Timestamp) {
-    let due_at = planned.due_at();
-    let closing = |item: &&PricedDue<'_>| item.due.to <= due_at;
-    let any_closing = planned.items.iter().any(|item| closing(&item));
-    let counted = || planned.items.iter().filter(|item| !any_closing || closing(item));
-    let start = counted().map(|item| item.due.from).min();
-    let end = counted().map(|item| item.due.to).max();
-    (start.unwrap_or(due_at), end.unwrap_or(due_at))
+fn period_of(planned: &PlannedInvoice) -> (Timestamp, Timestamp) {
+    let closes = |line: &PlannedLine| line.due.to <= planned.due_at;
+    let any_closes = planned.lines.iter().any(closes);
+    let counted = || planned.lines.iter().filter(|line| !any_closes || closes(line));
+    let start = counted().map(|line| line.due.from).min();
+    let end = counted().map(|line| line.due.to).max();
+    (start.unwrap_or(planned.due_at), end.unwrap_or(planned.due_at))
 }
 
 #[cfg(test)]

@@ -13,13 +13,15 @@
 
 mod share;
 
-pub use share::plan_fee_share;
+pub use share::share_owed;
 
 use crate::local_days::later_by_days;
-use domain::catalog::{Customer, Interval, Plan, Subscription};
+use domain::catalog::{Customer, Subscription};
 use domain::ids::SubscriptionId;
 use domain::period::{BillingCalendar, Period, PeriodError, Proration, Timezones};
 use domain::time::Timestamp;
+use rater::view::{RatablePlan, usage_interval};
+use std::sync::Arc;
 
 /// What of a subscription is billed by period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,7 +102,7 @@ pub struct Due {
     pub to: Timestamp,
     /// From when on it is owed; the scheduler's instant.
     pub due_at: Timestamp,
-    /// Local days owed of the period's; whole for usage, which is not prorated by days.
+    /// Local days owed of the period's: for the flat fee, and for least amounts of charges.
     pub share: Proration,
     /// How far the ledger must be for this to come next (I4).
     pub after: Option<Frontier>,
@@ -123,7 +125,7 @@ pub struct Billable<'a> {
     /// Its customer, for the timezones.
     pub customer: &'a Customer,
     /// All versions of its plan, oldest first; never empty.
-    pub plans: &'a [Plan],
+    pub plans: &'a [Arc<RatablePlan>],
 }
 
 impl<'a> Billable<'a> {
@@ -131,8 +133,8 @@ impl<'a> Billable<'a> {
     ///
     /// Absent only when the plan has no version at all.
     #[must_use]
-    pub fn plan_at(&self, instant: Timestamp) -> Option<&'a Plan> {
-        let later = self.plans.partition_point(|plan| plan.valid_from <= instant);
+    pub fn plan_at(&self, instant: Timestamp) -> Option<&'a Arc<RatablePlan>> {
+        let later = self.plans.partition_point(|ratable| ratable.plan.valid_from <= instant);
         self.plans.get(later.saturating_sub(1))
     }
 }
@@ -155,7 +157,10 @@ pub fn due_of(
     let zones = Timezones::parse(&billable.customer.timezones)?;
     let mut list = DueList::default();
     for part in [Part::PlanFee, Part::Usage] {
-        let interval = interval_of(part, created_in);
+        let interval = match part {
+            Part::PlanFee => created_in.plan.interval,
+            Part::Usage => usage_interval(&created_in.plan),
+        };
         let calendar = BillingCalendar::new(interval, subscription.billing_time, started_at, zones.clone());
         let life = Life::new(billable, &calendar, started_at, part, frontiers);
         let backlog = (reach == Reach::Everything).then_some(Chain::Backlog);
@@ -164,18 +169,6 @@ pub fn due_of(
         }
     }
     Ok(list)
-}
-
-/// Usage may be billed monthly though the plan's interval is longer.
-fn interval_of(part: Part, plan: &Plan) -> Interval {
-    match plan.interval {
-        Interval::Quarterly | Interval::Semiannual | Interval::Yearly
-            if part == Part::Usage && plan.bill_charges_monthly =>
-        {
-            Interval::Monthly
-        }
-        interval => interval,
-    }
 }
 
 /// One part of one subscription over its life.
@@ -245,10 +238,7 @@ impl<'a> Life<'a> {
         due_at: Timestamp,
         after: Option<Frontier>,
     ) -> Due {
-        let share = match self.part {
-            Part::Usage => Proration::WHOLE,
-            Part::PlanFee => plan_fee_share(&period, from, to),
-        };
+        let share = share_owed(&period, from, to);
         let subscription = self.billable.subscription.id;
         Due { subscription, part: self.part, chain, period, from, to, due_at, share, after }
     }
@@ -267,11 +257,16 @@ impl<'a> Life<'a> {
 
     /// A plan without flat fee, or without charges, leaves nothing to put on an invoice.
     fn owes_anything(&self, period: &Period) -> bool {
-        self.billable.plan_at(period.start.max(self.started_at)).is_some_and(|plan| match self.part {
-            Part::Usage => !plan.charges.is_empty(),
-            Part::PlanFee => plan.amount.0 != 0,
+        self.billable.plan_at(priced_at(self.started_at, period)).is_some_and(|ratable| match self.part {
+            Part::Usage => !ratable.plan.charges.is_empty(),
+            Part::PlanFee => ratable.plan.amount.0 != 0,
         })
     }
+}
+
+/// The instant whose versions price a period: when it begins, or the subscription does (as usage is rated).
+fn priced_at(started_at: Timestamp, period: &Period) -> Timestamp {
+    started_at.max(period.start)
 }
 
 impl Due {

@@ -2,7 +2,7 @@
 //!
 //! Where to look:
 //! - [`schema`]: the tables and the keys that hold I4
-//! - [`write`]: a batch of invoices in one transaction; [`frontiers`]: what makes it exactly once
+//! - [`write`]: a batch of invoices in one transaction; [`frontiers`]: what makes it exactly once; [`drafts`]: finalizing
 //! - [`runs`]: billing runs as rows
 //! - [`invoices`], [`fees`]: reading
 //! - [`bulk`]: many rows in few statements
@@ -11,6 +11,7 @@
 //! On an error nothing of the transaction is kept.
 
 pub mod bulk;
+pub mod drafts;
 pub mod fees;
 pub mod frontiers;
 pub mod invoices;
@@ -19,6 +20,7 @@ pub mod schema;
 pub mod write;
 
 use crate::model::UnknownText;
+use catalog::database::DatabaseError;
 use domain::ids::SubscriptionId;
 use domain::money::{Currency, MoneyError};
 use sqlx::Row;
@@ -30,8 +32,8 @@ use uuid::Uuid;
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The database refused, or is not there.
-    #[error("the ledger database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     /// A value that this program did not write.
     #[error("the ledger holds a {column} that cannot be read: '{value}'")]
     Corrupt {
@@ -46,6 +48,9 @@ pub enum LedgerError {
     /// Sums past 64 bits.
     #[error(transparent)]
     Money(#[from] MoneyError),
+    /// Other runs billed the same things again and again between two attempts of this one.
+    #[error("other billing runs keep writing the same invoices: start this one again when they are done")]
+    Contended,
     /// Stretches of one subscription in a batch that do not follow one another: a fault of this program.
     #[error("the periods of subscription {subscription} are not billed in order")]
     OutOfOrder {
@@ -60,6 +65,12 @@ pub enum LedgerError {
 impl LedgerError {
     fn corrupt(column: &str, value: impl Display) -> Self {
         Self::Corrupt { column: column.to_owned(), value: value.to_string().chars().take(64).collect() }
+    }
+}
+
+impl From<sqlx::Error> for LedgerError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::due::{Chain, Frontier};
-use domain::catalog::{BillingTime, Interval, SubscriptionStatus};
+use domain::catalog::{BillingTime, Interval, Plan, SubscriptionStatus};
 use domain::ids::{CustomerId, OrganizationId, PlanId};
 use domain::period::{BillingCalendar, Proration, parse_timezone};
 
@@ -22,8 +22,8 @@ fn customer(grace: u32) -> Customer {
     }
 }
 
-fn plan(currency: &str, amount: i64) -> Plan {
-    Plan {
+fn plan(currency: &str, amount: i64) -> Arc<RatablePlan> {
+    let plan = Plan {
         id: PlanId::random(),
         version: 3,
         valid_from: Timestamp(0),
@@ -36,16 +36,17 @@ fn plan(currency: &str, amount: i64) -> Plan {
         trial_period_days: 0,
         bill_charges_monthly: false,
         charges: vec![],
-    }
+    };
+    Arc::new(RatablePlan { plan, charges: vec![] })
 }
 
-fn subscription(customer: &Customer, plan: &Plan) -> Subscription {
+fn subscription(customer: &Customer, plan: &RatablePlan) -> Subscription {
     Subscription {
         id: SubscriptionId::random(),
         organization: customer.organization,
         external_id: "s".into(),
         customer_id: customer.id,
-        plan_id: plan.id,
+        plan_id: plan.plan.id,
         status: SubscriptionStatus::Active,
         billing_time: BillingTime::Calendar,
         started_at: Some(at("2026-01-01T00:00:00Z")),
@@ -60,7 +61,7 @@ fn subscription(customer: &Customer, plan: &Plan) -> Subscription {
 fn month<'a>(
     subscription: &'a Subscription,
     customer: &'a Customer,
-    plan: &'a Plan,
+    plan: &'a Arc<RatablePlan>,
     part: Part,
     from: &str,
     in_advance: bool,
@@ -79,11 +80,17 @@ fn month<'a>(
         share: Proration::WHOLE,
         after: None::<Frontier>,
     };
-    PricedDue { due, subscription, customer, plan }
+    PricedDue { due, subscription, customer, plan, as_of: at(FEBRUARY) }
 }
 
-fn usage_fee(item: &PricedDue<'_>, amount: i64) -> Fee {
-    Fee { kind: FeeKind::Charge, amount: MinorUnits(amount), ..plan_fee(item) }
+fn usage_fee(line: &PlannedLine, amount: i64) -> Fee {
+    Fee { kind: FeeKind::Charge, amount: MinorUnits(amount), ..plan_fee(line) }
+}
+
+/// The invoice with one usage fee of `cents` for each stretch of usage.
+fn made(planned: &PlannedInvoice, as_of: &str, cents: i64) -> Result<Invoice, MoneyError> {
+    let planned = PlannedInvoice { as_of: at(as_of), ..planned.clone() };
+    assemble(&planned, None, |line| Ok(vec![usage_fee(line, cents)]))
 }
 
 const JANUARY: &str = "2026-01-01T00:00:00Z";
@@ -102,15 +109,14 @@ fn what_falls_due_at_one_instant_in_one_currency_shares_an_invoice_of_no_single_
         month(&one, &customer, &dollars, Part::Usage, FEBRUARY, false),
     ];
     let planned = plan_invoices(items).unwrap();
-    let sizes: Vec<_> =
-        planned.iter().map(|invoice| (invoice.items.len(), invoice.items[0].plan.currency.code())).collect();
+    let sizes: Vec<_> = planned.iter().map(|invoice| (invoice.lines.len(), invoice.currency.code())).collect();
     assert_eq!(sizes.len(), 3);
     assert!(sizes.contains(&(2, "USD")) && sizes.contains(&(1, "EUR")) && sizes[2] == (1, "USD"));
-    let shared = planned.iter().find(|invoice| invoice.items.len() == 2).unwrap();
-    let invoice = assemble(shared, None, at("2026-03-01T00:00:00Z"), |item| vec![usage_fee(item, 7)]).unwrap();
+    let shared = planned.iter().find(|invoice| invoice.lines.len() == 2).unwrap();
+    let invoice = made(shared, "2026-03-01T00:00:00Z", 7).unwrap();
     assert_eq!((invoice.subscription, invoice.total), (None, MinorUnits(1007)));
     assert_eq!(invoice.total.0, invoice.fees.iter().map(|fee| fee.amount.0).sum::<i64>());
-    let single = assemble(&planned[2], None, at("2026-03-01T00:00:00Z"), |_| vec![]).unwrap();
+    let single = made(&planned[2], "2026-03-01T00:00:00Z", 1).unwrap();
     assert_eq!(single.subscription, Some(one.id));
 }
 
@@ -123,7 +129,7 @@ fn usage_of_the_last_month_and_the_fee_of_the_next_share_an_invoice_for_the_mont
         month(&subscription, &customer, &plan, Part::PlanFee, FEBRUARY, true),
     ];
     let planned = plan_invoices(items).unwrap();
-    let invoice = assemble(&planned[0], None, at(FEBRUARY), |item| vec![usage_fee(item, 5)]).unwrap();
+    let invoice = made(&planned[0], FEBRUARY, 5).unwrap();
     assert_eq!((invoice.period_start, invoice.period_end), (at(JANUARY), at(FEBRUARY)));
     assert_eq!((invoice.issued_at, invoice.due_date), (at(FEBRUARY), at("2026-03-03T00:00:00Z")));
     let covered: Vec<_> = invoice.fees.iter().map(|fee| (fee.kind, fee.from)).collect();
@@ -136,7 +142,7 @@ fn an_invoice_of_nothing_is_issued_and_paid_and_one_inside_its_grace_period_is_a
     let subscription = subscription(&customer, &plan);
     let planned = plan_invoices(vec![month(&subscription, &customer, &plan, Part::Usage, JANUARY, false)]).unwrap();
     let made = |as_of: &str, cents| {
-        let invoice = assemble(&planned[0], None, at(as_of), |item| vec![usage_fee(item, cents)]).unwrap();
+        let invoice = made(&planned[0], as_of, cents).unwrap();
         (invoice.status, invoice.paid_at)
     };
     assert_eq!(made("2026-02-03T23:59:59Z", 0), (InvoiceStatus::Draft, None));
@@ -150,7 +156,7 @@ fn the_flat_fee_says_how_many_days_of_the_plans_amount_it_is() {
     let subscription = subscription(&customer, &plan);
     let mut item = month(&subscription, &customer, &plan, Part::PlanFee, JANUARY, false);
     item.due.share = Proration { days: 6, of: 31 };
-    let fee = plan_fee(&item);
+    let fee = plan_fee(&PlannedLine { due: item.due, plan: plan.clone() });
     assert_eq!(
         (fee.amount, fee.units.to_string(), fee.unit_amount.to_string()),
         (MinorUnits(194), "1".into(), "194".into())
@@ -168,6 +174,6 @@ fn amounts_past_64_bits_are_an_error_not_a_wrapped_total() {
         month(&subscription, &customer, &plan, Part::Usage, JANUARY, false),
     ];
     let planned = plan_invoices(items).unwrap();
-    let error = assemble(&planned[0], None, at(FEBRUARY), |item| vec![usage_fee(item, 1)]).unwrap_err();
+    let error = made(&planned[0], FEBRUARY, 1).unwrap_err();
     assert_eq!(error, MoneyError::TooLarge);
 }

@@ -1,4 +1,4 @@
-//! The plan's flat fee by local days: which days of a period are owed.
+//! Shares by local days: which days of a period are owed for, by the plan's flat fee and by least amounts of charges.
 //!
 //! A day that is touched counts. The day on which a subscription ends counts as used, also when it ends at that day's first
 //! instant: the unused part that an advance payment gets back begins the day after, and used and unused days together are the
@@ -9,7 +9,7 @@ use domain::time::Timestamp;
 
 /// Local days of `period` owed for `[from, to)`, a stretch inside it that ends at its end or with the subscription.
 #[must_use]
-pub fn plan_fee_share(period: &Period, from: Timestamp, to: Timestamp) -> Proration {
+pub fn share_owed(period: &Period, from: Timestamp, to: Timestamp) -> Proration {
     let end_day = if to >= period.end {
         period.end_day
     } else {

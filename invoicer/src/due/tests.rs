@@ -2,7 +2,7 @@
 
 use super::*;
 use chrono::NaiveDate;
-use domain::catalog::{BillingTime, Charge, ChargeModel, SubscriptionStatus};
+use domain::catalog::{BillingTime, Charge, ChargeModel, Interval, Plan, SubscriptionStatus};
 use domain::ids::{ChargeId, CustomerId, MetricId, OrganizationId, PlanId};
 use domain::money::{Currency, MinorUnits};
 use domain::period::{local_date, parse_timezone};
@@ -19,7 +19,7 @@ fn at(text: &str) -> Timestamp {
 struct World {
     subscription: Subscription,
     customer: Customer,
-    plans: Vec<Plan>,
+    plans: Vec<Arc<RatablePlan>>,
 }
 
 impl World {
@@ -62,7 +62,13 @@ impl World {
             pay_in_advance: false,
             trial_period_days: 0,
         };
-        Self { subscription, customer, plans: vec![plan] }
+        Self { subscription, customer, plans: vec![ratable(plan)] }
+    }
+
+    fn change_plan(&mut self, change: impl FnOnce(&mut Plan)) {
+        let mut plan = self.plans[0].plan.clone();
+        change(&mut plan);
+        self.plans[0] = ratable(plan);
     }
 
     fn due(&self, frontiers: &Frontiers, as_of: Timestamp, reach: Reach) -> DueList {
@@ -85,6 +91,10 @@ impl World {
         let fees = items.iter().filter(|item| item.part == Part::PlanFee);
         fees.map(|item| (item.due_at.to_string(), item.share.days, item.share.of)).collect()
     }
+}
+
+fn ratable(plan: Plan) -> Arc<RatablePlan> {
+    Arc::new(RatablePlan { plan, charges: vec![] })
 }
 
 fn charge() -> Charge {
@@ -165,7 +175,7 @@ fn a_trial_delays_the_plan_fee_to_the_local_day_of_its_end_and_not_the_usage() {
 #[test]
 fn a_yearly_plan_may_bill_its_usage_monthly() {
     let mut world = World::new(Interval::Yearly, BillingTime::Anniversary, "2024-01-31T00:00:00Z");
-    world.plans[0].bill_charges_monthly = true;
+    world.change_plan(|plan| plan.bill_charges_monthly = true);
     let items = world.due(&Frontiers::default(), at("2024-04-01T00:00:00Z"), Reach::Everything).items;
     let seen: Vec<_> = items.iter().map(|item| (item.part, item.due_at.to_string())).collect();
     assert_eq!(seen, ["2024-02-29", "2024-03-31"].map(|day| (Part::Usage, format!("{day}T00:00:00Z"))));
@@ -187,7 +197,7 @@ fn the_scheduler_leaves_what_had_ended_before_the_subscription_was_created_to_a_
 #[test]
 fn a_pending_subscription_and_a_plan_without_fee_owe_nothing() {
     let mut world = World::new(Interval::Monthly, BillingTime::Calendar, "2024-01-10T00:00:00Z");
-    world.plans[0].amount = MinorUnits(0);
+    world.change_plan(|plan| plan.amount = MinorUnits(0));
     assert_eq!(world.shares("2024-04-01T00:00:00Z"), []);
     world.subscription.started_at = None;
     assert_eq!(world.due(&Frontiers::default(), at("2030-01-01T00:00:00Z"), Reach::Everything), DueList::default());
@@ -223,7 +233,7 @@ fn any_world() -> impl Strategy<Value = World> {
             world.subscription.pay_in_advance = advance;
             world.subscription.trial_period_days = trial;
             world.subscription.created_at = Timestamp(start.0 + created * DAY);
-            world.plans[0].bill_charges_monthly = monthly;
+            world.change_plan(|plan| plan.bill_charges_monthly = monthly);
             world
         },
     )

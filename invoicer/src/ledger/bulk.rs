@@ -4,7 +4,9 @@
 //! cost less than 10. It refuses to commit or to retry: both are the caller's.
 
 use super::LedgerError;
-use sqlx::{AnyConnection, AssertSqlSafe};
+use sqlx::any::AnyArguments;
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, AssertSqlSafe};
 use std::fmt::Write;
 
 /// One value of a row.
@@ -79,6 +81,11 @@ impl BulkInsert {
         sql.push_str(self.tail);
         sql
     }
+}
+
+/// A query with these texts as its first parameters.
+pub fn query_with(sql: String, values: &[String]) -> Query<'_, Any, AnyArguments> {
+    values.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, value| query.bind(value.clone()))
 }
 
 /// `$1,$2,…` for a list of `count` values, beginning after `before` others.

@@ -1,5 +1,6 @@
 //! Reading fees: one, or a page with the number of all that match. Always inside one organization (I8).
 
+use super::bulk::query_with;
 use super::invoices::PageOf;
 use super::{LedgerError, read_currency, read_uuid};
 use crate::model::{FeeKind, FeePayment, FeeVersions};
@@ -48,6 +49,8 @@ pub struct StoredFee {
     pub charge: Option<ChargeId>,
     /// Which filter and group of the charge.
     pub line_key: String,
+    /// Its place on the invoice.
+    pub line: i64,
     /// First instant it covers.
     pub from: Timestamp,
     /// First instant after it.
@@ -84,7 +87,7 @@ pub struct StoredFee {
     pub updated_at: Timestamp,
 }
 
-pub(super) const SELECT: &str = "SELECT f.id, f.organization_id, f.invoice_id, f.customer_id, f.subscription_id, f.fee_type, f.charge_id, f.line_key, \
+pub(super) const SELECT: &str = "SELECT f.id, f.organization_id, f.invoice_id, f.customer_id, f.subscription_id, f.fee_type, f.charge_id, f.line_key, f.line, \
     f.period_start, f.period_end, f.description, f.metric_code, f.units, f.unit_amount_cents, f.amount_cents, \
     f.precise_amount_cents, f.currency, f.events_count, f.event_fingerprint, f.plan_version, f.metric_version, \
     f.properties, f.payment_status, f.created_at, f.updated_at, c.positions \
@@ -109,17 +112,9 @@ pub async fn list(
         page.order.split(", ").map(|term| format!("f.{term}")).collect::<Vec<_>>().join(", "),
         order = page.order,
     );
-    let mut query = sqlx::query(AssertSqlSafe(sql));
-    for value in &values {
-        query = query.bind(value.clone());
-    }
-    let rows = query.bind(page.limit).bind(page.skip).fetch_all(&mut *connection).await?;
+    let rows = query_with(sql, &values).bind(page.limit).bind(page.skip).fetch_all(&mut *connection).await?;
     let count = format!("SELECT COUNT(*) AS total FROM fees WHERE {condition}");
-    let mut query = sqlx::query(AssertSqlSafe(count));
-    for value in values {
-        query = query.bind(value);
-    }
-    let total = query.fetch_one(connection).await?.try_get("total")?;
+    let total = query_with(count, &values).fetch_one(connection).await?.try_get("total")?;
     Ok((rows.iter().map(fee_of).collect::<Result<_, _>>()?, total))
 }
 
@@ -179,6 +174,7 @@ pub(super) fn fee_of(row: &AnyRow) -> Result<StoredFee, LedgerError> {
             text => Some(text.parse().map_err(|_| LedgerError::corrupt("fees.charge_id", text))?),
         },
         line_key: row.try_get("line_key")?,
+        line: row.try_get("line")?,
         from: Timestamp(row.try_get("period_start")?),
         to: Timestamp(row.try_get("period_end")?),
         description: row.try_get("description")?,

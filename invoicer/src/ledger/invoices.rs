@@ -1,7 +1,7 @@
 //! Reading invoices: one, or a page with the number of all that match. Always inside one organization (I8).
 
 use super::{LedgerError, fees, read_currency, read_uuid};
-use crate::ledger::bulk::placeholders;
+use crate::ledger::bulk::{placeholders, query_with};
 use crate::ledger::fees::StoredFee;
 use crate::model::{InvoiceKind, InvoiceStatus};
 use domain::ids::{CustomerId, InvoiceId, OrganizationId, SubscriptionId};
@@ -102,17 +102,9 @@ pub async fn list(
         from + 1,
         from + 2
     );
-    let mut query = sqlx::query(AssertSqlSafe(sql));
-    for value in &values {
-        query = query.bind(value.clone());
-    }
-    let rows = query.bind(page.limit).bind(page.skip).fetch_all(&mut *connection).await?;
+    let rows = query_with(sql, &values).bind(page.limit).bind(page.skip).fetch_all(&mut *connection).await?;
     let count = format!("SELECT COUNT(*) AS total FROM invoices WHERE {condition}");
-    let mut query = sqlx::query(AssertSqlSafe(count));
-    for value in values {
-        query = query.bind(value);
-    }
-    let total = query.fetch_one(&mut *connection).await?.try_get("total")?;
+    let total = query_with(count, &values).fetch_one(&mut *connection).await?.try_get("total")?;
     let mut invoices = rows.iter().map(invoice_of).collect::<Result<Vec<_>, _>>()?;
     attach_fees(connection, &mut invoices).await?;
     Ok((invoices, total))
@@ -144,13 +136,10 @@ pub(super) async fn attach_fees(
         return Ok(());
     }
     let list = placeholders(0, invoices.len());
-    let sql = format!("{} WHERE f.invoice_id IN ({list}) ORDER BY f.invoice_id, f.line", fees::SELECT);
-    let mut query = sqlx::query(AssertSqlSafe(sql));
-    for invoice in invoices.iter() {
-        query = query.bind(invoice.id.to_string());
-    }
+    let sql = format!("{} WHERE f.invoice_id IN ({list}) ORDER BY f.invoice_id, f.line, f.id", fees::SELECT);
+    let ids: Vec<String> = invoices.iter().map(|invoice| invoice.id.to_string()).collect();
     let mut by_invoice: HashMap<InvoiceId, Vec<StoredFee>> = HashMap::new();
-    for row in query.fetch_all(connection).await? {
+    for row in query_with(sql, &ids).fetch_all(connection).await? {
         let fee = fees::fee_of(&row)?;
         if let Some(invoice) = fee.invoice {
             by_invoice.entry(invoice).or_default().push(fee);

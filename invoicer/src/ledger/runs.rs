@@ -1,5 +1,6 @@
 //! Billing runs as rows: started once per scope and instant, with figures that grow with what they wrote.
 
+use super::write::Written;
 use super::{LedgerError, read_uuid};
 use crate::due::Reach;
 use domain::ids::{BillingRunId, OrganizationId};
@@ -213,21 +214,18 @@ pub async fn set_open(connection: &mut AnyConnection, run: BillingRunId, open: i
 pub async fn add_progress(
     connection: &mut AnyConnection,
     run: BillingRunId,
-    invoices: u64,
-    subscriptions_done: i64,
-    totals: &BTreeMap<Currency, MinorUnits>,
+    written: &Written,
 ) -> Result<(), LedgerError> {
-    let invoices = i64::try_from(invoices).map_err(|_| LedgerError::TooManyEvents)?;
     sqlx::query(
         "UPDATE billing_runs SET invoices_created = invoices_created + $1, subscriptions_done = subscriptions_done + $2
          WHERE id = $3",
     )
-    .bind(invoices)
-    .bind(subscriptions_done)
+    .bind(written.invoices)
+    .bind(written.subscriptions)
     .bind(run.to_string())
     .execute(&mut *connection)
     .await?;
-    for (currency, cents) in totals {
+    for (currency, cents) in &written.totals {
         sqlx::query(
             "INSERT INTO billing_run_totals (run_id, currency, total_cents) VALUES ($1, $2, $3)
              ON CONFLICT (run_id, currency)

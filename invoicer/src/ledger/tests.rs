@@ -7,34 +7,29 @@ use super::write::{BatchContext, NewInvoice};
 use super::*;
 use crate::due::{Chain, Frontier, Part, Reach};
 use crate::model::{Fee, FeeKind, FeeVersions, Invoice, InvoiceKind, InvoiceStatus};
+use catalog::database::Database;
 use domain::ids::{BillingRunId, ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId};
 use domain::money::MinorUnits;
 use domain::position::Cut;
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
-use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::{AnyConnection, AnyPool, Connection};
+use sqlx::{AnyConnection, Connection};
 
 struct Book {
-    pool: AnyPool,
+    database: Database,
     _folder: tempfile::TempDir,
 }
 
 impl Book {
     async fn open() -> Self {
-        install_default_drivers();
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}?mode=rwc", folder.path().join("ledger.db").display());
-        let pool = AnyPoolOptions::new().max_connections(2).connect(&url).await.unwrap();
-        sqlx::raw_sql("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON").execute(&pool).await.unwrap();
-        for migration in schema::MIGRATIONS {
-            sqlx::raw_sql(*migration).execute(&pool).await.unwrap();
-        }
-        Self { pool, _folder: folder }
+        let database = Database::open_in(folder.path()).await.unwrap();
+        database.migrate(schema::COMPONENT, schema::MIGRATIONS).await.unwrap();
+        Self { database, _folder: folder }
     }
 
     async fn connection(&self) -> sqlx::pool::PoolConnection<sqlx::Any> {
-        self.pool.acquire().await.unwrap()
+        self.database.pool().acquire().await.unwrap()
     }
 }
 
@@ -87,12 +82,12 @@ fn invoice(organization: OrganizationId, subscription: SubscriptionId, month: i6
     let after = (month > 1).then_some(Frontier { starts_at: first, until: from });
     let key = FrontierKey { subscription, part: Part::Usage, chain: Chain::Main };
     let step = FrontierMove { organization, after, to: Frontier { starts_at: first, until: to } };
-    NewInvoice { invoice, moves: vec![(key, step)] }
+    NewInvoice { invoice, moves: vec![(key, step)], completes: 1 }
 }
 
 async fn context(connection: &mut AnyConnection) -> BatchContext {
     let cut_id = runs::keep_positions(connection, &Cut::direct(7)).await.unwrap();
-    BatchContext { run: None, cut_id, now: Timestamp(9_000_000), subscriptions_done: 0 }
+    BatchContext { run: None, cut_id, now: Timestamp(9_000_000) }
 }
 
 /// Writes in a transaction, kept only when nothing else had billed it.
@@ -105,6 +100,11 @@ async fn write(connection: &mut AnyConnection, context: &BatchContext, invoices:
         transaction.rollback().await.unwrap();
     }
     written
+}
+
+async fn refusal(connection: &mut AnyConnection, context: &BatchContext, new: &NewInvoice) -> String {
+    let mut transaction = connection.begin().await.unwrap();
+    write::write(&mut transaction, context, std::slice::from_ref(new)).await.unwrap_err().to_string()
 }
 
 async fn numbers(connection: &mut AnyConnection, organization: OrganizationId) -> Vec<Option<String>> {
@@ -199,14 +199,11 @@ async fn one_fee_of_a_period_cannot_stand_in_the_ledger_twice() {
     // Behind the frontier's back: the keys of the tables still hold.
     let mut again = invoice(organization, subscription, 1, 5);
     again.moves.clear();
-    let mut transaction = connection.begin().await.unwrap();
-    let error = write::write(&mut transaction, &context, std::slice::from_ref(&again)).await.unwrap_err();
-    assert!(error.to_string().contains("UNIQUE constraint failed: invoices"), "{error}");
-    transaction.rollback().await.unwrap();
+    let refused = refusal(&mut connection, &context, &again).await;
+    assert!(refused.contains("UNIQUE constraint failed: invoices"), "{refused}");
     again.invoice.occasion = "other".into();
-    let mut transaction = connection.begin().await.unwrap();
-    let error = write::write(&mut transaction, &context, &[again]).await.unwrap_err();
-    assert!(error.to_string().contains("UNIQUE constraint failed: fees"), "{error}");
+    let refused_by_fee = refusal(&mut connection, &context, &again).await;
+    assert!(refused_by_fee.contains("UNIQUE constraint failed: fees"), "{refused_by_fee}");
 }
 
 #[tokio::test]
@@ -228,6 +225,17 @@ async fn numbers_are_counted_per_organization_and_drafts_have_none() {
     of_one.sort();
     assert_eq!(of_one, [None, Some("INV-000001".into()), Some("INV-000002".into())]);
     assert_eq!(numbers(&mut connection, two).await, [Some("INV-000001".into())]);
+}
+
+async fn counted(
+    connection: &mut AnyConnection,
+    organization: OrganizationId,
+    filter: InvoiceFilter,
+    limit: i64,
+) -> (usize, i64) {
+    let page = PageOf { order: "created_at DESC, id DESC".into(), skip: 0, limit };
+    let (found, total) = invoices::list(connection, organization, &filter, &page).await.unwrap();
+    (found.len(), total)
 }
 
 #[tokio::test]
@@ -254,16 +262,14 @@ async fn lists_are_filtered_counted_and_paged_in_a_total_order() {
     assert_eq!(ids.len(), 12);
 
     let paid = InvoiceFilter { status: Some(InvoiceStatus::Paid), ..all };
-    let (found, total) = invoices::list(&mut connection, organization, &paid, &page(0, 1)).await.unwrap();
-    assert_eq!((found.len(), total), (1, 3));
+    assert_eq!(counted(&mut connection, organization, paid, 1).await, (1, 3));
     let of_one = InvoiceFilter { subscription: Some(subscriptions[1]), ..all };
-    let (found, total) = invoices::list(&mut connection, organization, &of_one, &page(0, 100)).await.unwrap();
-    assert_eq!((found.len(), total), (4, 4));
+    assert_eq!(counted(&mut connection, organization, of_one, 100).await, (4, 4));
 
-    let page = PageOf { order: "amount_cents DESC, id DESC".into(), skip: 1, limit: 2 };
+    let fee_page = PageOf { order: "amount_cents DESC, id DESC".into(), skip: 1, limit: 2 };
     let filter = fees::FeeFilter { subscription: Some(subscriptions[0]), ..fees::FeeFilter::default() };
-    let (found, total) = fees::list(&mut connection, organization, &filter, &page).await.unwrap();
-    assert_eq!((found.iter().map(|fee| fee.amount.0).collect::<Vec<_>>(), total), (vec![2, 1], 4));
+    let (second, of_four) = fees::list(&mut connection, organization, &filter, &fee_page).await.unwrap();
+    assert_eq!((second.iter().map(|fee| fee.amount.0).collect::<Vec<_>>(), of_four), (vec![2, 1], 4));
 }
 
 #[tokio::test]
@@ -283,10 +289,10 @@ async fn a_run_of_a_scope_that_is_going_on_is_found_again_and_ends_with_its_figu
     let cut_id = runs::keep_cut(&mut connection, id, &Cut::direct(3)).await.unwrap();
     runs::set_open(&mut connection, id, 2).await.unwrap();
     runs::set_status(&mut connection, id, RunStatus::Invoicing).await.unwrap();
-    let context = BatchContext { run: Some(id), cut_id, now: Timestamp(8), subscriptions_done: 1 };
-    let mut new = invoice(organization, subscription, 1, 38);
-    new.invoice.run = Some(id);
-    assert!(write(&mut connection, &context, &[new]).await);
+    let context = BatchContext { run: Some(id), cut_id, now: Timestamp(8) };
+    let mut first = invoice(organization, subscription, 1, 38);
+    first.invoice.run = Some(id);
+    assert!(write(&mut connection, &context, &[first]).await);
     assert_eq!(runs::unfinished(&mut connection).await.unwrap().len(), 2);
 
     let going = runs::get(&mut connection, Some(organization), id).await.unwrap().unwrap();

@@ -8,7 +8,7 @@ use super::bulk::{BulkInsert, Cell};
 use super::frontiers::{FrontierKey, FrontierMap, FrontierMove};
 use super::{LedgerError, frontiers};
 use crate::model::{Fee, FeePayment, Invoice, InvoiceStatus};
-use domain::ids::{BillingRunId, OrganizationId};
+use domain::ids::{BillingRunId, CustomerId, InvoiceId, OrganizationId};
 use domain::money::{Currency, MinorUnits};
 use domain::time::Timestamp;
 use sqlx::{AnyConnection, Row};
@@ -24,6 +24,8 @@ pub struct NewInvoice {
     pub invoice: Invoice,
     /// How far its subscriptions are billed with it, in order of time.
     pub moves: Vec<(FrontierKey, FrontierMove)>,
+    /// Subscriptions for which nothing more is due in the run once it is written.
+    pub completes: i64,
 }
 
 /// What all invoices of a batch share.
@@ -35,8 +37,6 @@ pub struct BatchContext {
     pub cut_id: String,
     /// The machine's clock, for `created_at`.
     pub now: Timestamp,
-    /// Subscriptions that are done once the batch is written.
-    pub subscriptions_done: i64,
 }
 
 /// Writes the batch; answers false when another run has billed some of it: roll back then.
@@ -51,8 +51,11 @@ pub async fn write(
     if !frontiers::advance(connection, &joined_moves(invoices)?).await? {
         return Ok(false);
     }
-    let mut numbers = take_numbers(connection, invoices.iter().map(|new| &new.invoice)).await?;
-    let rows = invoices.iter().map(|new| invoice_row(&new.invoice, numbers.next_for(&new.invoice), context));
+    let issued = invoices.iter().map(|new| (new.invoice.organization, new.invoice.status));
+    let mut numbers = take_numbers(connection, issued).await?;
+    let rows = invoices.iter().map(|NewInvoice { invoice, .. }| {
+        invoice_row(invoice, numbers.next_for(invoice.organization, invoice.status), context)
+    });
     INVOICES.run(connection, rows.collect()).await?;
     insert_fees(connection, context, invoices.iter().map(|new| &new.invoice)).await?;
     count_in_run(connection, context, invoices).await?;
@@ -103,11 +106,11 @@ pub struct Numbers {
 
 impl Numbers {
     /// The number of the next invoice of its organization; drafts have none.
-    pub fn next_for(&mut self, invoice: &Invoice) -> Option<i64> {
-        if invoice.status == InvoiceStatus::Draft {
+    pub fn next_for(&mut self, organization: OrganizationId, status: InvoiceStatus) -> Option<i64> {
+        if status == InvoiceStatus::Draft {
             return None;
         }
-        let next = self.next.get_mut(&invoice.organization)?;
+        let next = self.next.get_mut(&organization)?;
         *next += 1;
         Some(*next)
     }
@@ -119,11 +122,11 @@ impl Numbers {
 /// As the database.
 pub async fn take_numbers(
     connection: &mut AnyConnection,
-    invoices: impl Iterator<Item = &Invoice>,
+    invoices: impl Iterator<Item = (OrganizationId, InvoiceStatus)>,
 ) -> Result<Numbers, LedgerError> {
     let mut wanted: BTreeMap<OrganizationId, i64> = BTreeMap::new();
-    for invoice in invoices.filter(|invoice| invoice.status != InvoiceStatus::Draft) {
-        *wanted.entry(invoice.organization).or_default() += 1;
+    for (organization, _) in invoices.filter(|(_, status)| *status != InvoiceStatus::Draft) {
+        *wanted.entry(organization).or_default() += 1;
     }
     let sql = "INSERT INTO invoice_counters (organization_id, prefix, last_number) VALUES ($1, $2, $3)
                ON CONFLICT (organization_id, prefix)
@@ -174,7 +177,7 @@ fn invoice_row(invoice: &Invoice, number: Option<i64>, context: &BatchContext) -
     ]
 }
 
-const FEES: BulkInsert = BulkInsert {
+pub(super) const FEES: BulkInsert = BulkInsert {
     table: "fees",
     columns: "id, organization_id, invoice_id, line, customer_id, subscription_id, fee_type, charge_id, line_key, \
               period_start, period_end, description, metric_code, units, unit_amount_cents, amount_cents, \
@@ -194,23 +197,45 @@ pub async fn insert_fees<'a>(
 ) -> Result<(), LedgerError> {
     let mut rows = Vec::new();
     for invoice in invoices {
+        let owner = FeeOwner {
+            organization: invoice.organization,
+            invoice: invoice.id,
+            customer: invoice.customer,
+            currency: invoice.currency,
+            status: invoice.status,
+        };
         for (line, fee) in (0..).zip(&invoice.fees) {
-            rows.push(fee_row(invoice, fee, line, context)?);
+            rows.push(fee_row(&owner, fee, line, context)?);
         }
     }
     FEES.run(connection, rows).await?;
     Ok(())
 }
 
-fn fee_row(invoice: &Invoice, fee: &Fee, line: i64, context: &BatchContext) -> Result<Vec<Cell>, LedgerError> {
-    let payment = if invoice.status == InvoiceStatus::Paid { FeePayment::Succeeded } else { FeePayment::Pending };
+/// What a fee takes over from its invoice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FeeOwner {
+    pub(super) organization: OrganizationId,
+    pub(super) invoice: InvoiceId,
+    pub(super) customer: CustomerId,
+    pub(super) currency: Currency,
+    pub(super) status: InvoiceStatus,
+}
+
+pub(super) fn fee_row(
+    owner: &FeeOwner,
+    fee: &Fee,
+    line: i64,
+    context: &BatchContext,
+) -> Result<Vec<Cell>, LedgerError> {
+    let payment = payment_with(owner.status);
     let events = i64::try_from(fee.events_count).map_err(|_| LedgerError::TooManyEvents)?;
     Ok(vec![
         Cell::Text(fee.id.to_string()),
-        Cell::Text(invoice.organization.to_string()),
-        Cell::Text(invoice.id.to_string()),
+        Cell::Text(owner.organization.to_string()),
+        Cell::Text(owner.invoice.to_string()),
         Cell::Int(line),
-        Cell::Text(invoice.customer.to_string()),
+        Cell::Text(owner.customer.to_string()),
         Cell::MaybeText(fee.subscription.map(|id| id.to_string())),
         Cell::Text(fee.kind.as_str().into()),
         Cell::Text(fee.charge.map(|id| id.to_string()).unwrap_or_default()),
@@ -223,7 +248,7 @@ fn fee_row(invoice: &Invoice, fee: &Fee, line: i64, context: &BatchContext) -> R
         Cell::Text(fee.unit_amount.to_string()),
         Cell::Int(fee.amount.0),
         Cell::Text(fee.precise_amount.to_string()),
-        Cell::Text(invoice.currency.code().into()),
+        Cell::Text(owner.currency.code().into()),
         Cell::Int(events),
         Cell::MaybeText(fee.fingerprint.map(|sum| format!("{sum:032x}"))),
         Cell::MaybeText(fee.fingerprint.map(|_| context.cut_id.clone())),
@@ -236,6 +261,11 @@ fn fee_row(invoice: &Invoice, fee: &Fee, line: i64, context: &BatchContext) -> R
     ])
 }
 
+/// A fee is paid when its invoice is.
+pub(super) fn payment_with(status: InvoiceStatus) -> FeePayment {
+    if status == InvoiceStatus::Paid { FeePayment::Succeeded } else { FeePayment::Pending }
+}
+
 /// The run's figures grow in the transaction that makes them true, so a run that is resumed counts nothing twice.
 async fn count_in_run(
     connection: &mut AnyConnection,
@@ -243,10 +273,33 @@ async fn count_in_run(
     invoices: &[NewInvoice],
 ) -> Result<(), LedgerError> {
     let Some(run) = context.run else { return Ok(()) };
-    let mut totals: BTreeMap<Currency, MinorUnits> = BTreeMap::new();
-    for NewInvoice { invoice, .. } in invoices {
-        let total = totals.entry(invoice.currency).or_default();
-        *total = total.plus(invoice.total)?;
+    super::runs::add_progress(connection, run, &Written::of(invoices)?).await
+}
+
+/// What a batch adds to the figures of its run.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    /// Invoices.
+    pub invoices: i64,
+    /// Subscriptions for which nothing more is due.
+    pub subscriptions: i64,
+    /// Σ of the invoices' totals.
+    pub totals: BTreeMap<Currency, MinorUnits>,
+}
+
+impl Written {
+    /// The figures of a batch.
+    ///
+    /// # Errors
+    /// When a sum passes 64 bits.
+    pub fn of(invoices: &[NewInvoice]) -> Result<Self, LedgerError> {
+        let mut written = Self::default();
+        for new in invoices {
+            written.invoices += 1;
+            written.subscriptions += new.completes;
+            let total = written.totals.entry(new.invoice.currency).or_default();
+            *total = total.plus(new.invoice.total)?;
+        }
+        Ok(written)
     }
-    super::runs::add_progress(connection, run, invoices.len() as u64, context.subscriptions_done, &totals).await
 }

@@ -1,0 +1,134 @@
+//! Rated usage as fees of the ledger. Pure.
+//!
+//! What rating gives in currency units stands in the ledger in minor units, exactly; the rounded amount is taken over as it is.
+//! A fee's properties say what it was priced by (the charge's prices overlaid by its filter's), and which filter and group
+//! it is.
+
+use crate::assemble::PlannedLine;
+use crate::model::{Fee, FeeKind, FeeVersions};
+use domain::ids::{ChargeId, FeeId};
+use domain::money::Currency;
+use domain::pricing::overlaid;
+use domain::quantity::Quantity;
+use rater::{Line, RatedCharge};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+/// Longest line key that is kept as it is; longer ones are kept as their hash. PostgreSQL refuses index entries past 2,700
+/// bytes, and groups hold values that clients send.
+const MAX_KEY_BYTES: usize = 200;
+
+/// Makes fees; one maker for many, so that the prices of a charge are written as JSON once.
+#[derive(Debug, Default)]
+pub struct ChargeFees {
+    prices: HashMap<(ChargeId, u32, Option<usize>), String>,
+}
+
+impl ChargeFees {
+    /// The fees of one stretch, in the order they were rated.
+    pub fn of(&mut self, line: &PlannedLine, rated: Vec<RatedCharge>) -> Vec<Fee> {
+        rated.into_iter().map(|charge| self.fee(line, charge)).collect()
+    }
+
+    fn fee(&mut self, line: &PlannedLine, rated: RatedCharge) -> Fee {
+        let plan = &line.plan.plan;
+        Fee {
+            id: FeeId(uuid::Uuid::now_v7()),
+            kind: FeeKind::Charge,
+            subscription: Some(line.due.subscription),
+            charge: Some(rated.charge.id),
+            line_key: line_key(&rated.line),
+            description: description(&rated),
+            metric_code: Some(rated.metric.code.clone()),
+            properties: self.properties(plan.version, &rated),
+            unit_amount: in_minor_units(plan.currency, &rated.unit_amount),
+            amount: rated.amount_cents,
+            precise_amount: in_minor_units(plan.currency, &rated.amount),
+            units: rated.units,
+            events_count: rated.events_count,
+            fingerprint: Some(rated.fingerprint),
+            from: line.due.from,
+            to: line.due.to,
+            versions: FeeVersions { plan: plan.version, metric: Some(rated.metric.version) },
+        }
+    }
+
+    fn properties(&mut self, plan_version: u32, rated: &RatedCharge) -> String {
+        let line = &rated.line;
+        if line.true_up {
+            return serde_json::json!({ "true_up": true, "min_amount_cents": rated.charge.min_amount }).to_string();
+        }
+        let place = (rated.charge.id, plan_version, line.filter);
+        if line.group.0.is_empty() {
+            return self.prices.entry(place).or_insert_with(|| Value::Object(prices(rated)).to_string()).clone();
+        }
+        let mut all = prices(rated);
+        all.insert("group".into(), line.group.to_json());
+        Value::Object(all).to_string()
+    }
+}
+
+/// The prices of a fee's charge and filter, and what the filter accepts.
+fn prices(rated: &RatedCharge) -> Map<String, Value> {
+    let charge = &rated.charge;
+    let own = rated.line.filter.and_then(|place| charge.filters.get(place));
+    let priced_by = match own {
+        Some(filter) => overlaid(&charge.properties, &filter.properties),
+        None => charge.properties.clone(),
+    };
+    let mut all = match priced_by {
+        Value::Object(all) => all,
+        // The catalog writes objects only; anything else is kept where it can be seen.
+        other => Map::from_iter([("prices".to_owned(), other)]),
+    };
+    all.insert("charge_model".into(), serde_json::json!(charge.model));
+    if own.is_some() {
+        all.insert("filter".into(), serde_json::json!(rated.line.filter_values));
+    }
+    all
+}
+
+/// Tells the fees of one charge in one stretch apart (I4).
+#[must_use]
+pub fn line_key(line: &Line) -> String {
+    let key = line.key();
+    if key.len() <= MAX_KEY_BYTES { key } else { format!("blake3:{}", blake3::hash(key.as_bytes()).to_hex()) }
+}
+
+fn description(rated: &RatedCharge) -> String {
+    let line = &rated.line;
+    let named = line.display_name.as_ref().or(rated.charge.invoice_display_name.as_ref());
+    let name = named.unwrap_or(&rated.metric.name);
+    if line.true_up { format!("{name} (up to the minimum)") } else { name.clone() }
+}
+
+/// Currency units as exact minor units.
+fn in_minor_units(currency: Currency, units: &Quantity) -> Quantity {
+    // ISO 4217 knows exponents 0 to 4.
+    units * &Quantity::from(10_i64.pow(currency.exponent()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rater::lines::Group;
+
+    #[test]
+    fn a_line_key_is_kept_readable_until_it_would_not_fit_an_index() {
+        let line = |value: String| Line { group: Group(vec![("k".into(), Some(value))]), ..Line::default() };
+        assert_eq!(line_key(&line("eu".into())), r#":["eu"]"#);
+        let long = line_key(&line("x".repeat(500)));
+        assert_eq!(long.len(), "blake3:".len() + 64);
+        assert_ne!(long, line_key(&line("x".repeat(501))));
+    }
+
+    #[test]
+    fn amounts_change_from_currency_units_to_minor_units_without_rounding() {
+        let cents = |currency: &str, amount: &str| {
+            in_minor_units(currency.parse().unwrap(), &amount.parse().unwrap()).to_string()
+        };
+        assert_eq!(cents("USD", "0.004"), "0.4");
+        assert_eq!(cents("JPY", "12.5"), "12.5");
+        assert_eq!(cents("KWD", "1.2345"), "1234.5");
+    }
+}

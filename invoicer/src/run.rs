@@ -1,0 +1,298 @@
+//! Billing runs: started, found again, resumed, and executed in the background.
+//!
+//! Where to look, in the order in which a run happens:
+//! - [`BillingRuns::start`]: a row in the ledger; a second start of the same scope finds it
+//! - [`execute`]: its stages; [`plan`]: what is due; [`finalize`]: drafts; [`write`]: invoices into the ledger
+//! - [`progress`]: what is told meanwhile
+//!
+//! Any number of runs may go on at once, in any number of processes: each thing is billed by one of them (I4). A run whose
+//! process died stays active in the ledger; [`BillingRuns::resume`] takes it up with the cut it had.
+
+mod execute;
+mod finalize;
+pub mod plan;
+pub mod progress;
+mod write;
+
+use crate::due::Reach;
+use crate::inputs::{BillingInputs, InputError};
+use crate::ledger::runs::{self, RunRecord, RunScope};
+use crate::ledger::{LedgerError, drafts, frontiers, schema};
+use catalog::database::{Database, DatabaseError};
+use domain::ids::{BillingRunId, OrganizationId};
+use domain::time::Timestamp;
+use http_api::SharedClock;
+use progress::{Done, RunObserver, RunProgress, Unobserved};
+use sqlx::Any;
+use sqlx::pool::PoolConnection;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Why a run could not be started, or ended without an end in the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The ledger cannot be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The catalog or the event store did not answer.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// There is no such run.
+    #[error("there is no billing run {0}")]
+    Unknown(BillingRunId),
+    /// A thread of the run ended without an answer.
+    #[error("a billing thread broke off: {0}")]
+    Thread(String),
+}
+
+impl From<DatabaseError> for RunError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+impl From<sqlx::Error> for RunError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+/// How much of a run is done at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Portions {
+    /// Stretches rated together: they bound the memory of a run (about 2 KB each with their fees); a run over fewer has a
+    /// fixed number of queries.
+    pub stretches_rated: usize,
+    /// Invoices in one transaction. A commit waits for the disk, some milliseconds: with 2,000 that is microseconds each, while
+    /// another writer waits no longer than a fifth of a second.
+    pub invoices_written: usize,
+}
+
+impl Default for Portions {
+    fn default() -> Self {
+        Self { stretches_rated: 100_000, invoices_written: 2000 }
+    }
+}
+
+/// What all runs of a process share.
+struct Shared {
+    portions: Portions,
+    database: Database,
+    inputs: Arc<dyn BillingInputs>,
+    clock: SharedClock,
+    /// Runs that a task of this process executes.
+    executing: Mutex<HashSet<BillingRunId>>,
+}
+
+impl Shared {
+    async fn connection(&self) -> Result<PoolConnection<Any>, RunError> {
+        Ok(self.database.pool().acquire().await?)
+    }
+
+    async fn find(&self, id: BillingRunId) -> Result<RunRecord, RunError> {
+        runs::get(&mut *self.connection().await?, None, id).await?.ok_or(RunError::Unknown(id))
+    }
+}
+
+/// Starts, finds and resumes runs. Cheap to clone.
+#[derive(Clone)]
+pub struct BillingRuns {
+    shared: Arc<Shared>,
+}
+
+/// What is due now and when next: for the scheduler.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outlook {
+    /// Whether a run would find anything to do.
+    pub due: bool,
+    /// When something becomes due next.
+    pub next: Option<Timestamp>,
+}
+
+impl BillingRuns {
+    /// Brings the ledger's tables up to date.
+    ///
+    /// # Errors
+    /// When the database refuses, or the tables are newer than this program.
+    pub async fn open(
+        database: Database,
+        inputs: Arc<dyn BillingInputs>,
+        clock: SharedClock,
+        portions: Portions,
+    ) -> Result<Self, RunError> {
+        database.migrate(schema::COMPONENT, schema::MIGRATIONS).await?;
+        Ok(Self { shared: Arc::new(Shared { portions, database, inputs, clock, executing: Mutex::default() }) })
+    }
+
+    /// The database of the ledger.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.shared.database
+    }
+
+    /// Starts a run in the background and answers with its row; while one of the same scope goes on, with that one's.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn start(&self, scope: RunScope) -> Result<RunRecord, RunError> {
+        let record = self.begin(&scope).await?;
+        self.execute_in_background(record.clone());
+        Ok(record)
+    }
+
+    /// Takes up every run that was going on when its process ended; answers how many.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn resume(&self) -> Result<usize, RunError> {
+        let unfinished = runs::unfinished(&mut *self.shared.connection().await?).await?;
+        let count = unfinished.len();
+        for record in unfinished {
+            tracing::info!(run = %record.id, as_of = %record.scope.as_of, "billing run taken up again");
+            self.execute_in_background(record);
+        }
+        Ok(count)
+    }
+
+    /// Runs to the end, telling `observer` meanwhile; a run of the same scope that was going on is taken up.
+    ///
+    /// The answer may be a failed run: its `error` says why.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn run_to_end(&self, scope: RunScope, observer: &dyn RunObserver) -> Result<RunRecord, RunError> {
+        let record = self.begin(&scope).await?;
+        execute::execute(&self.shared, record, observer).await
+    }
+
+    /// Bills a sandbox up to `now`, which its clock is about to show, and answers what was done, in order.
+    ///
+    /// # Errors
+    /// When the run failed; what was billed stays, and the next call goes on from there.
+    pub async fn bill_sandbox_until(
+        &self,
+        organization: OrganizationId,
+        now: Timestamp,
+    ) -> Result<Vec<Done>, RunError> {
+        let scope =
+            RunScope { organization: Some(organization), as_of: now, dry_run: false, reach: Reach::SinceCreation };
+        if !self.outlook(&scope).await?.due {
+            return Ok(Vec::new());
+        }
+        let collected = Collected::default();
+        let ended = self.run_to_end(scope, &collected).await?;
+        if let Some(error) = ended.error {
+            return Err(RunError::Input(InputError::new(error)));
+        }
+        let mut done = collected.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|done| (done.at, done.what));
+        Ok(done)
+    }
+
+    /// Whether a run of `scope` would find anything to do, and when there will be something.
+    ///
+    /// # Errors
+    /// When the catalog or the ledger cannot be read.
+    pub async fn outlook(&self, scope: &RunScope) -> Result<Outlook, RunError> {
+        let world = self.shared.inputs.world(scope.organization).await?;
+        let mut connection = self.shared.connection().await?;
+        let billed = frontiers::read_all(&mut connection, scope.organization).await?;
+        let draft = drafts::next_issue(&mut connection, scope.organization).await?;
+        drop(connection);
+        let scope = *scope;
+        let planned = tokio::task::spawn_blocking(move || plan::plan_run(&world, &billed, &scope)).await;
+        let planned = planned.map_err(|error| RunError::Thread(error.to_string()))?;
+        let draft_due = draft.is_some_and(|issued_at| issued_at <= scope.as_of);
+        let next = [planned.next, draft.filter(|_| !draft_due)].into_iter().flatten().min();
+        Ok(Outlook { due: draft_due || !planned.invoices.is_empty() || !planned.problems.is_empty(), next })
+    }
+
+    /// A run; of one organization, or any when that is absent.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn get(
+        &self,
+        organization: Option<OrganizationId>,
+        id: BillingRunId,
+    ) -> Result<Option<RunRecord>, RunError> {
+        Ok(runs::get(&mut *self.shared.connection().await?, organization, id).await?)
+    }
+
+    /// A page of runs, newest first, and their number.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn list(
+        &self,
+        organization: Option<OrganizationId>,
+        skip: i64,
+        limit: i64,
+    ) -> Result<(Vec<RunRecord>, i64), RunError> {
+        Ok(runs::list(&mut *self.shared.connection().await?, organization, skip, limit).await?)
+    }
+
+    async fn begin(&self, scope: &RunScope) -> Result<RunRecord, RunError> {
+        let mut write = self.shared.database.write().await?;
+        let now = self.shared.clock.now();
+        let (id, is_new) = runs::start(write.connection(), BillingRunId::random(), scope, now).await?;
+        write.commit().await?;
+        if is_new {
+            tracing::info!(run = %id, as_of = %scope.as_of, dry_run = scope.dry_run, "billing run started");
+        }
+        self.shared.find(id).await
+    }
+
+    /// Unless a task of this process executes it already.
+    fn execute_in_background(&self, record: RunRecord) {
+        let (shared, id) = (self.shared.clone(), record.id);
+        if !lock(&shared.executing).insert(id) {
+            return;
+        }
+        tokio::spawn(async move {
+            let _listed = Listed { shared: &shared, id };
+            match execute::execute(&shared, record, &Unobserved).await {
+                Ok(ended) => tracing::info!(
+                    run = %id,
+                    status = ended.status.as_str(),
+                    invoices = ended.invoices_created,
+                    error = ended.error.as_deref(),
+                    "billing run ended"
+                ),
+                // Still active in the ledger: the next start of its scope, or of the process, takes it up.
+                Err(error) => tracing::error!(run = %id, %error, "billing run broke off"),
+            }
+        });
+    }
+}
+
+/// Takes a run off the list of those executed here, also when its task panics.
+struct Listed<'a> {
+    shared: &'a Shared,
+    id: BillingRunId,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        lock(&self.shared.executing).remove(&self.id);
+    }
+}
+
+/// A panic elsewhere leaves the set whole: it is only inserted into and removed from.
+fn lock(set: &Mutex<HashSet<BillingRunId>>) -> std::sync::MutexGuard<'_, HashSet<BillingRunId>> {
+    set.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Default)]
+struct Collected(Mutex<Vec<Done>>);
+
+impl RunObserver for Collected {
+    fn progress(&self, _progress: RunProgress) {}
+
+    fn done(&self, done: &[Done]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(done);
+    }
+}
+
+#[cfg(test)]
+mod tests;
