@@ -41,3 +41,57 @@ pub fn table(headings: &[&str], numbers: &[usize]) -> Table {
     }
     table
 }
+
+/// Cents as an amount with its currency, for people: `"123456"` in USD is `1,234.56 USD`. A text that is no decimal is shown as
+/// it is.
+#[must_use]
+pub fn money(cents: &str, currency: &str) -> String {
+    let exponent = currency.parse::<domain::money::Currency>().map_or(2, |known| known.exponent() as usize);
+    let (sign, digits) = cents.strip_prefix('-').map_or(("", cents), |rest| ("-", rest));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
+        return format!("{cents} cents {currency}");
+    }
+    let padded = format!("{whole:0>width$}", width = exponent + 1);
+    let (units, minor) = padded.split_at(padded.len() - exponent);
+    let point = if exponent + fraction.len() > 0 { "." } else { "" };
+    format!("{sign}{}{point}{minor}{fraction} {currency}", grouped(units))
+}
+
+/// A decimal text with its whole part in groups of three digits.
+#[must_use]
+pub fn grouped(number: &str) -> String {
+    let (whole, fraction) = number.split_at(number.find('.').unwrap_or(number.len()));
+    let mut text = String::new();
+    for (at, digit) in whole.chars().enumerate() {
+        let left = whole.len() - at;
+        if at > 0 && left.is_multiple_of(3) && !text.ends_with('-') {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text + fraction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cents_are_shown_in_their_currencys_own_decimals() {
+        assert_eq!(money("123456789", "USD"), "1,234,567.89 USD");
+        assert_eq!(money("5", "USD"), "0.05 USD");
+        assert_eq!(money("-5", "USD"), "-0.05 USD");
+        assert_eq!(money("1234", "JPY"), "1,234 JPY");
+        assert_eq!(money("1234", "KWD"), "1.234 KWD");
+        assert_eq!(money("12.5", "USD"), "0.125 USD");
+        assert_eq!(money("?", "USD"), "? cents USD");
+    }
+
+    #[test]
+    fn digits_are_grouped_by_three() {
+        assert_eq!(grouped("22361870"), "22,361,870");
+        assert_eq!(grouped("-999"), "-999");
+        assert_eq!(grouped("-1000.5"), "-1,000.5");
+    }
+}

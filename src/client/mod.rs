@@ -3,6 +3,7 @@
 //! It refuses to hide an answer: anything but success is an [`ApiFailure`] that carries the status, the code and the server's
 //! own words. What may be tried again is decided in one place, [`retry`].
 
+pub mod billing;
 pub mod retry;
 
 use http_api::Secret;
@@ -104,6 +105,12 @@ impl Api {
     #[must_use]
     pub fn as_caller(&self, credential: Credential) -> Self {
         Self { credential, ..self.clone() }
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub fn credential(&self) -> &Credential {
+        &self.credential
     }
 
     /// Base address without a final slash.

@@ -1,14 +1,22 @@
 //! The command line: one file per command.
 
+mod bill;
 mod check_config;
+mod engine;
 mod import;
+mod prove;
+mod up;
 
 use crate::failure::Failure;
 use clap::{Parser, Subcommand};
+use std::future::Future;
 
 /// Usage events in, correct invoices out
 #[derive(Parser, Debug)]
 #[command(name = "tollgate", version, max_term_width = 120)]
+#[command(after_help = "\
+Example: everything on this machine, with a real trace to look at
+  tollgate up --demo")]
 pub struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -16,8 +24,12 @@ pub struct CommandLine {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    Import(import::ImportCommand),
-    CheckConfig(check_config::CheckConfigCommand),
+    Up(Box<up::UpCommand>),
+    Engine(engine::EngineCommand),
+    Bill(Box<bill::BillCommand>),
+    Import(Box<import::ImportCommand>),
+    Prove(Box<prove::ProveCommand>),
+    CheckConfig(Box<check_config::CheckConfigCommand>),
 }
 
 impl CommandLine {
@@ -25,10 +37,22 @@ impl CommandLine {
     ///
     /// # Errors
     /// Whatever kept it from succeeding.
-    pub async fn run(self) -> Result<(), Failure> {
+    pub fn run(self) -> Result<(), Failure> {
         match self.command {
-            Command::Import(command) => command.run().await,
-            Command::CheckConfig(command) => command.run().await,
+            Command::Engine(command) => command.run(),
+            Command::Up(command) => on_runtime(command.run()),
+            Command::Bill(command) => on_runtime(command.run()),
+            Command::Import(command) => on_runtime(command.run()),
+            Command::Prove(command) => on_runtime(command.run()),
+            Command::CheckConfig(command) => on_runtime(command.run()),
         }
     }
+}
+
+fn on_runtime(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::trouble)?;
+    let outcome = runtime.block_on(command);
+    // Whatever still blocks (a reading thread on standard input) must not keep the process.
+    runtime.shutdown_background();
+    outcome
 }

@@ -19,7 +19,7 @@ mod secret;
 
 pub use files::{read_json, write_private};
 pub use running::{EngineAccess, Running};
-pub use secret::{AdminSecret, admin_secret, stored_admin_secret};
+pub use secret::{admin_secret, stored_admin_secret};
 
 use nix::sys::statvfs::statvfs;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -160,6 +160,22 @@ fn require_room(path: &Path, free: u64) -> Result<(), DataDirectoryError> {
         return Ok(());
     }
     Err(DataDirectoryError::Full { path: path.to_path_buf(), free })
+}
+
+/// Whether [`DataDirectory::open`] would succeed, as far as that can be seen without changing anything.
+///
+/// # Errors
+/// What it would say.
+pub fn check(path: &Path) -> Result<(), DataDirectoryError> {
+    // The nearest thing that exists decides: everything below it would be made.
+    let there = path.ancestors().find(|ancestor| ancestor.exists() || ancestor.as_os_str().is_empty()).unwrap_or(path);
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    if !there.is_dir() {
+        return Err(DataDirectoryError::unusable(path)(io::ErrorKind::NotADirectory.into()));
+    }
+    nix::unistd::access(there, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK)
+        .map_err(|fault| DataDirectoryError::unusable(path)(fault.into()))?;
+    require_room(path, free_bytes(there)?)
 }
 
 /// Whether some process holds the directory's lock; a directory that does not exist is held by nobody.

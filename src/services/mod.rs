@@ -1,0 +1,128 @@
+//! How the parts become one program, and how they are taken down.
+//!
+//! Up: address, engine, ledger, store with its writer, routers, listener; [`compose`] alone knows which crate gives what.
+//! Down, in the other order: no new connections, requests under way end, the writer commits what it took, the scheduler and
+//! billing runs stop (the next start resumes them), the ledger closes, the engine ends. Each step has a bound, so that the whole
+//! takes at most [`Configuration::drain`] and a minute.
+//!
+//! It refuses to hide a part that failed to start: the first failure is the one line the user sees, and whatever was started
+//! before it is ended.
+
+mod access;
+mod compose;
+mod contract;
+mod documentation;
+mod event_sink;
+mod event_store;
+mod operations;
+mod scheduler;
+mod server;
+mod signals;
+
+pub use access::Access;
+pub use signals::Signals;
+
+use crate::configuration::Configuration;
+use crate::data_directory::{DataDirectory, Running};
+use crate::failure::Failure;
+use compose::Parts;
+use event_store::EventStoreServer;
+use http_api::Secret;
+use operations::Readiness;
+use server::Serving;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest time the parts may take to flush and close after requests have ended.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the services are started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// `tollgate up`: serves until told to stop.
+    Serve,
+    /// One command on a stopped data directory: a loopback port of the system's choice, no automatic billing.
+    Command,
+}
+
+/// All services of one process.
+pub struct Services {
+    url: String,
+    serving: Serving,
+    readiness: Arc<Readiness>,
+    parts: Parts,
+    event_store: EventStoreServer,
+    directory: DataDirectory,
+    drain: Duration,
+}
+
+impl Services {
+    /// Starts everything and returns once requests are answered.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, in one line that says what to do.
+    pub async fn start(
+        configuration: &Configuration,
+        directory: DataDirectory,
+        admin_secret: &Secret,
+        purpose: Purpose,
+    ) -> Result<Self, Failure> {
+        let listen = match purpose {
+            Purpose::Serve => configuration.listen,
+            Purpose::Command => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        };
+        let bound = server::bind(listen).await.map_err(Failure::Trouble)?;
+        let url = format!("http://{}", reachable(bound.address));
+        let event_store = EventStoreServer::start(configuration, &directory).await?;
+        let parts = Parts::open(configuration, &directory, &event_store, admin_secret, purpose).await?;
+        let mut readiness = Readiness::default();
+        parts.add_checks(&mut readiness);
+        let readiness = Arc::new(readiness);
+        let router = parts.router(operations::router(readiness.clone(), operations::start_metrics(), &url));
+        let serving = bound.serve(router);
+        Running { pid: std::process::id(), url: url.clone(), engine: event_store.access() }.write(directory.path())?;
+        Ok(Self { url, serving, readiness, parts, event_store, directory, drain: configuration.drain })
+    }
+
+    /// Base address, as this machine reaches it.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where its data lies.
+    #[must_use]
+    pub fn directory(&self) -> &DataDirectory {
+        &self.directory
+    }
+
+    /// Drains, flushes and ends everything; see the module's head.
+    pub async fn stop(self) {
+        self.readiness.stop();
+        self.serving.drain(self.drain).await;
+        if tokio::time::timeout(CLOSE_PATIENCE, self.parts.close()).await.is_err() {
+            tracing::warn!("the services did not close in time; what was acknowledged is on disk");
+        }
+        self.event_store.stop().await;
+        Running::remove(self.directory.path());
+    }
+}
+
+/// Whether the address is free to listen on.
+///
+/// # Errors
+/// What [`Services::start`] would say.
+pub async fn check_address(address: SocketAddr) -> Result<(), String> {
+    server::bind(address).await.map(|_| ())
+}
+
+/// An address a client on this machine can use: "all interfaces" is none.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

@@ -1,0 +1,105 @@
+//! The listener: accepts connections, and lets them end in good order within a bounded time.
+
+use axum::Router;
+use axum::body::Body;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A client that sends its header slower than this is no client of ours; it would only hold a connection.
+const HEADER_PATIENCE: Duration = Duration::from_secs(15);
+
+/// A listener that is bound and does not serve yet.
+pub(super) struct Bound {
+    listener: TcpListener,
+    /// Where, with the real port.
+    pub(super) address: SocketAddr,
+}
+
+/// A serving listener.
+pub(super) struct Serving {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<GracefulShutdown>,
+}
+
+/// Takes the address; done before anything slow is started, so that a busy port is told at once.
+///
+/// # Errors
+/// The system's words with what to do.
+pub(super) async fn bind(address: SocketAddr) -> Result<Bound, String> {
+    let told = |fault: std::io::Error| {
+        format!("cannot listen on {address}: {fault}: end what uses it, or choose another address with --listen")
+    };
+    let listener = TcpListener::bind(address).await.map_err(told)?;
+    let address = listener.local_addr().map_err(told)?;
+    Ok(Bound { listener, address })
+}
+
+impl Bound {
+    /// Begins to serve.
+    pub(super) fn serve(self, router: Router) -> Serving {
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(accept(self.listener, router, stopped));
+        Serving { stop, task }
+    }
+}
+
+impl Serving {
+    /// Accepts nothing more, lets requests under way finish for at most `patience`, then cuts them off.
+    pub(super) async fn drain(self, patience: Duration) {
+        // The task ends by this message or has ended by itself; either way it is awaited below.
+        let _ = self.stop.send(());
+        let Ok(connections) = self.task.await else { return };
+        if tokio::time::timeout(patience, connections.shutdown()).await.is_err() {
+            tracing::warn!(seconds = patience.as_secs(), "requests under way did not end in time and are cut off");
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router, mut stopped: oneshot::Receiver<()>) -> GracefulShutdown {
+    let connections = GracefulShutdown::new();
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_PATIENCE);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_PATIENCE);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = &mut stopped => return connections,
+        };
+        match accepted {
+            Ok((stream, _)) => serve_connection(stream, &builder, router.clone(), &connections),
+            Err(fault) => {
+                // Out of file descriptors, or a client that left at once: a short pause lets others close.
+                tracing::warn!(%fault, "a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
+fn serve_connection(
+    stream: TcpStream,
+    builder: &Builder<TokioExecutor>,
+    router: Router,
+    connections: &GracefulShutdown,
+) {
+    // Without it a small answer waits for the client's acknowledgement of the one before (40 ms).
+    if let Err(fault) = stream.set_nodelay(true) {
+        tracing::debug!(%fault, "TCP_NODELAY was refused");
+    }
+    let service =
+        tower::ServiceExt::map_request(router, |request: hyper::Request<hyper::body::Incoming>| request.map(Body::new));
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
+    let watched = connections.watch(connection);
+    tokio::spawn(async move {
+        if let Err(fault) = watched.await {
+            tracing::debug!(%fault, "a connection ended early");
+        }
+    });
+}

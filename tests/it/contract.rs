@@ -1,0 +1,79 @@
+//! The operations surface, and what the contract has beyond what is built.
+
+use crate::harness::Server;
+use crate::wire::{Caller, text};
+use reqwest::Method;
+use serde_json::Value;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_of_the_contract_is_built_or_says_that_it_is_not() {
+    let server = Server::start(&[]).await;
+    let caller = Caller::nobody(&server);
+    let contract = include_str!("../../spec/api-endpoints.md").split("## In the code only").next().unwrap();
+    let routes = contract.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')?.0.split_once(' '));
+    let (mut built, mut not_built) = (0, 0);
+    for (method, path) in routes {
+        let filled: Vec<&str> = path
+            .split('/')
+            .map(|segment| if segment.starts_with('{') { "6b0f5a2e-54a6-4c37-8d2a-0d1d3f0c7c11" } else { segment })
+            .collect();
+        let method: Method = method.parse().unwrap();
+        let answer = caller.request(method.clone(), &filled.join("/")).send().await.unwrap();
+        let status = answer.status().as_u16();
+        assert!(!matches!(status, 404 | 405 | 500 | 502..), "{method} {path} answered {status}");
+        if status == 501 {
+            let kind = answer.headers()["content-type"].to_str().unwrap().to_string();
+            assert_eq!(kind, "application/problem+json", "{method} {path}");
+            let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+            assert_eq!(body["code"], "not_built");
+            not_built += 1;
+        } else {
+            built += 1;
+        }
+    }
+    println!("{built} routes of the contract are built, {not_built} are not");
+    assert_eq!(built + not_built, 269);
+    assert!(built >= 60, "the spine's routes are built");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operations_surface_answers_without_a_credential() {
+    let server = Server::start(&[]).await;
+    let caller = Caller::nobody(&server);
+    let banner = caller.get("/").await;
+    assert_eq!((text(&banner["app"]), text(&banner["status"])), ("Tollgate".into(), "running".into()));
+    assert_eq!(caller.get("/healthz").await["status"], "ok");
+    let ready = caller.get("/readyz").await;
+    assert!(ready["parts"].as_object().unwrap().len() >= 3, "{ready}");
+    let document = caller.get("/openapi.json").await;
+    assert!(document["paths"].as_object().unwrap().contains_key("/v1/events/batch"), "{document}");
+    let page = caller.request(Method::GET, "/docs").send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("/v1/events/batch") && !page.contains("<script"));
+    let metrics = caller.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(
+        metrics.contains("tollgate_http_requests_total") && metrics.contains("tollgate_http_request_seconds"),
+        "{metrics}"
+    );
+    assert_eq!(caller.get_status("/v1/customers/").await, 401);
+    assert_eq!(caller.get_status("/no/such/route").await, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_engine_makes_it_unready_and_comes_back() {
+    let server = Server::start(&[]).await;
+    let caller = Caller::nobody(&server);
+    let engine = crate::harness::descendants(server.pid());
+    assert_eq!(engine.len(), 1, "one child: the engine");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(engine[0]).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    let mut seen_unready = false;
+    for _ in 0..600 {
+        let status = caller.get_status("/readyz").await;
+        seen_unready |= status == 503;
+        if seen_unready && status == 200 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("unready seen: {seen_unready}; it did not become ready again:\n{}", server.log());
+}

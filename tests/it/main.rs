@@ -1,0 +1,18 @@
+//! End to end: the binary, driven over HTTP and by its commands, as a user would.
+//!
+//! Each test has its own data directory, port and process tree. The engine is found as the binary finds it
+//! (`TOLLGATE_ENGINE_LIB`, else `.cache/engine`); without one these tests fail and say what to do.
+
+mod account;
+mod harness;
+mod oracle;
+mod trace;
+mod wire;
+
+mod bad_environment;
+mod commands;
+mod contract;
+mod demo;
+mod import;
+mod spine;
+mod tenants;

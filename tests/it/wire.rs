@@ -1,0 +1,119 @@
+//! Requests of these tests, and what they assert of every answer.
+
+use crate::harness::{ADMIN_SECRET, Server};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// One caller at one server.
+#[derive(Clone)]
+pub struct Caller {
+    http: Client,
+    url: String,
+    who: Who,
+}
+
+#[derive(Clone)]
+enum Who {
+    Nobody,
+    Admin,
+    Key(String),
+}
+
+impl Caller {
+    fn new(server: &Server, who: Who) -> Self {
+        let http = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+        Self { http, url: server.url.clone(), who }
+    }
+
+    /// Without any credential.
+    pub fn nobody(server: &Server) -> Self {
+        Self::new(server, Who::Nobody)
+    }
+
+    /// With the admin secret.
+    pub fn admin(server: &Server) -> Self {
+        Self::new(server, Who::Admin)
+    }
+
+    /// With an API key.
+    pub fn key(server: &Server, key: &str) -> Self {
+        Self::new(server, Who::Key(key.to_string()))
+    }
+
+    /// The raw API key.
+    pub fn raw_key(&self) -> &str {
+        let Who::Key(key) = &self.who else { panic!("this caller has no key") };
+        key
+    }
+
+    /// A request with the credential.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        match &self.who {
+            Who::Nobody => request,
+            Who::Admin => request.header("X-Admin-Secret", ADMIN_SECRET),
+            Who::Key(key) => request.bearer_auth(key),
+        }
+    }
+
+    /// GET that must succeed.
+    pub async fn get(&self, path: &str) -> Value {
+        answered(self.request(Method::GET, path), path, &[200]).await
+    }
+
+    /// GET and its status.
+    pub async fn get_status(&self, path: &str) -> StatusCode {
+        self.request(Method::GET, path).send().await.unwrap().status()
+    }
+
+    /// All items of a list, page by page.
+    pub async fn all(&self, path: &str) -> Vec<Value> {
+        const PAGE: usize = 1_000;
+        let mut items = Vec::new();
+        let glue = if path.contains('?') { '&' } else { '?' };
+        loop {
+            let page = self.get(&format!("{path}{glue}skip={}&limit={PAGE}", items.len())).await;
+            let page = page.as_array().unwrap_or_else(|| panic!("{path} is no list: {page}")).clone();
+            let last = page.len() < PAGE;
+            items.extend(page);
+            if last {
+                return items;
+            }
+        }
+    }
+
+    /// POST that must succeed.
+    pub async fn post(&self, path: &str, body: &Value) -> Value {
+        answered(self.request(Method::POST, path).json(body), path, &[200, 201, 202]).await
+    }
+
+    /// Bills everything due up to `as_of` and returns the completed run.
+    pub async fn bill(&self, as_of: &str) -> Value {
+        let mut run = self.post("/v1/billing_runs", &json!({"as_of": as_of})).await;
+        let path = format!("/v1/billing_runs/{}", text(&run["id"]));
+        for _ in 0..1_200 {
+            match run["status"].as_str() {
+                Some("completed") => return run,
+                Some("failed") => panic!("the billing run failed: {run}"),
+                _ => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+            run = self.get(&path).await;
+        }
+        panic!("the billing run did not end: {run}");
+    }
+}
+
+async fn answered(request: RequestBuilder, path: &str, wanted: &[u16]) -> Value {
+    let answer = request.send().await.unwrap_or_else(|fault| panic!("{path}: {fault:?}"));
+    let status = answer.status();
+    assert!(answer.headers().contains_key("x-request-id"), "{path} answered without a request id");
+    let body = answer.text().await.unwrap();
+    assert!(wanted.contains(&status.as_u16()), "{path} answered {status}: {body}");
+    serde_json::from_str(&body).unwrap_or_else(|fault| panic!("{path} answered no JSON ({fault}): {body}"))
+}
+
+/// A text, or any other value in its JSON form.
+pub fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_string)
+}
