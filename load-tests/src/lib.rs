@@ -15,4 +15,15 @@
 //!
 //! Invariants checked from outside: I1 (2xx is durable, 4xx stored nothing), I2 (once), I9 (restamped copies are counted).
 
+pub mod audit;
+pub mod bench;
+pub mod cli;
+pub mod client;
+pub mod drive;
+pub mod measure;
+pub mod oracle;
+pub mod profiles;
+pub mod report;
+pub mod run;
+pub mod setup;
 pub mod workload;

@@ -107,7 +107,12 @@ mod tests {
 
     #[test]
     fn a_201_that_counts_others_than_were_sent_proves_nothing() {
-        for body in ["{\"ingested\":999,\"duplicates\":0}", "{\"ingested\":5}", "", "{\"ingested\":990,\"duplicates\":0,\"rejected\":10}"] {
+        for body in [
+            "{\"ingested\":999,\"duplicates\":0}",
+            "{\"ingested\":5}",
+            "",
+            "{\"ingested\":990,\"duplicates\":0,\"rejected\":10}",
+        ] {
             assert!(matches!(judge(received(201), body.as_bytes(), 1000, false), Verdict::Unknown(None, _)), "{body}");
         }
     }

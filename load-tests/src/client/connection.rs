@@ -69,11 +69,11 @@ impl Connection {
             _ => self.open().await?,
         };
         let exchange = exchange(sender, head, body, answer);
-        let (received, sender) = match timeout(self.limit, exchange).await {
+        let (received, reusable) = match timeout(self.limit, exchange).await {
             Ok(outcome) => outcome?,
             Err(_) => return Err(SendError::Unknown(format!("no answer within {:?}", self.limit))),
         };
-        self.sender = Some(sender);
+        self.sender = Some(reusable);
         Ok(received)
     }
 

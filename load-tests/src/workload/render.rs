@@ -66,6 +66,12 @@ impl Renderer {
         })
     }
 
+    /// The form of a request.
+    #[must_use]
+    pub fn encoding_of(&self, request: u64) -> Encoding {
+        self.stream.encoding_of(request)
+    }
+
     /// Appends the uncompressed body of `request` to `out`.
     pub fn body(&mut self, request: u64, out: &mut Vec<u8>) {
         let places = self.stream.places_of(request);

@@ -26,6 +26,8 @@ pub struct Schedule {
 /// A segment with what came before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Placed {
+    /// Among the segments as given.
+    index: usize,
     start_nanos: u128,
     length_nanos: u128,
     rate: u128,
@@ -39,10 +41,10 @@ impl Schedule {
     pub fn new(batch: u64, segments: &[Segment]) -> Self {
         let mut placed = Vec::with_capacity(segments.len());
         let (mut start_nanos, mut before) = (0, 0);
-        for segment in segments {
+        for (index, segment) in segments.iter().enumerate() {
             let (length_nanos, rate) = (segment.length.as_nanos(), u128::from(segment.rate));
             if rate > 0 && length_nanos > 0 {
-                placed.push(Placed { start_nanos, length_nanos, rate, before });
+                placed.push(Placed { index, start_nanos, length_nanos, rate, before });
             }
             start_nanos += length_nanos;
             before += length_nanos * rate;
@@ -64,16 +66,17 @@ impl Schedule {
         narrow(events.div_ceil(u128::from(self.batch) * NANOS_PER_SECOND))
     }
 
-    /// When request `request` is due, from the start; `None` past the end.
+    /// When request `request` is due, from the start, and the number of its segment; `None` past the end.
     #[must_use]
-    pub fn due(&self, request: u64) -> Option<Duration> {
+    pub fn due(&self, request: u64) -> Option<(Duration, usize)> {
         if request >= self.requests() {
             return None;
         }
         let wanted = u128::from(request) * u128::from(self.batch) * NANOS_PER_SECOND;
         let index = self.segments.partition_point(|segment| segment.before <= wanted).checked_sub(1)?;
         let segment = self.segments[index];
-        Some(nanos(segment.start_nanos + (wanted - segment.before).div_ceil(segment.rate)))
+        let due = segment.start_nanos + (wanted - segment.before).div_ceil(segment.rate);
+        Some((nanos(due), segment.index))
     }
 
     /// Events a second that are due at this instant.
@@ -113,9 +116,9 @@ mod tests {
     fn a_steady_rate_is_evenly_spaced() {
         let schedule = Schedule::new(10, &[segment(1_000, 1_000)]);
         assert_eq!(schedule.requests(), 100);
-        assert_eq!(schedule.due(0), Some(Duration::ZERO));
-        assert_eq!(schedule.due(1), Some(Duration::from_millis(10)));
-        assert_eq!(schedule.due(99), Some(Duration::from_millis(990)));
+        assert_eq!(schedule.due(0), Some((Duration::ZERO, 0)));
+        assert_eq!(schedule.due(1), Some((Duration::from_millis(10), 0)));
+        assert_eq!(schedule.due(99), Some((Duration::from_millis(990), 0)));
         assert_eq!(schedule.due(100), None);
         assert_eq!(schedule.end(), Duration::from_secs(1));
     }
@@ -123,8 +126,9 @@ mod tests {
     #[test]
     fn nothing_is_due_in_a_pause() {
         let schedule = Schedule::new(1, &[segment(1_000, 2), segment(5_000, 0), segment(1_000, 4)]);
-        let due: Vec<u128> = (0..7).filter_map(|i| schedule.due(i)).map(|due| due.as_millis()).collect();
-        assert_eq!(due, [0, 500, 6_000, 6_250, 6_500, 6_750]);
+        let due: Vec<(u128, usize)> =
+            (0..7).filter_map(|i| schedule.due(i)).map(|(due, segment)| (due.as_millis(), segment)).collect();
+        assert_eq!(due, [(0, 0), (500, 0), (6_000, 2), (6_250, 2), (6_500, 2), (6_750, 2)]);
         assert_eq!(schedule.rate_at(Duration::from_secs(3)), 0);
         assert_eq!(schedule.rate_at(Duration::from_secs(6)), 4);
     }
@@ -152,7 +156,7 @@ mod tests {
             prop_assert_eq!(schedule.due(requests), None);
             let mut previous = Duration::ZERO;
             for request in (0..requests).step_by(1 + usize::try_from(requests / 500).unwrap()) {
-                let due = schedule.due(request).unwrap();
+                let (due, _) = schedule.due(request).unwrap();
                 let wanted = u128::from(request * batch) * NANOS_PER_SECOND;
                 prop_assert!(due >= previous && due <= schedule.end());
                 prop_assert!(due_by(&segments, due) >= wanted);

@@ -96,38 +96,39 @@ fn repeat(seed: u64, block: u64, index: u64, nth: u64) -> Copy {
     let key = mix(seed ^ mix(index) ^ source.residue);
     let chosen = Shuffle::new(key, block / source.step).apply(rank);
     // Alternating: half of each kind is restamped.
-    let form = if nth % 2 == 0 { Form::Restamped } else { Form::Repeat };
+    let form = if nth.is_multiple_of(2) { Form::Restamped } else { Form::Repeat };
     Copy { seq: source.block * block + source.residue + source.step * chosen, form }
 }
 
-/// A permutation of `0..size`: x → (a·x + b) mod size with a coprime to size.
+/// A permutation of `0..size`: x → (p·x + b) mod size. A prime p above the size shares no factor with it, so that nothing
+/// needs to be computed to make one: it is made anew for every event.
 struct Shuffle {
     factor: u64,
     shift: u64,
     size: u64,
 }
 
+/// The eight largest primes below 2³¹: above any block, and their products with a place of a block fit a word.
+const PRIMES: [u64; 8] = [
+    2_147_483_647,
+    2_147_483_629,
+    2_147_483_587,
+    2_147_483_579,
+    2_147_483_563,
+    2_147_483_549,
+    2_147_483_543,
+    2_147_483_497,
+];
+
 impl Shuffle {
     fn new(key: u64, size: u64) -> Self {
-        // From the upper half on, so that neighbours land far apart; a few steps to the next coprime.
-        let mut factor = size / 2 + key % (size / 2).max(1);
-        while gcd(factor, size) != 1 {
-            factor += 1;
-        }
-        Self { factor, shift: mix(key) % size, size }
+        let factor = PRIMES[usize::from(key.to_le_bytes()[0] & 7)];
+        Self { factor, shift: (key >> 8) % size, size }
     }
 
     fn apply(&self, x: u64) -> u64 {
-        // Blocks are far below 2³², so the product fits.
         (self.factor * x + self.shift) % self.size
     }
-}
-
-fn gcd(mut a: u64, mut b: u64) -> u64 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
 }
 
 #[cfg(test)]

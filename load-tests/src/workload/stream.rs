@@ -107,13 +107,13 @@ impl Stream {
     /// The external id of a customer.
     #[must_use]
     pub fn customer_id(&self, customer: u32) -> String {
-        format!("{}-c{customer:06}", self.population)
+        customer_name(&self.population, customer)
     }
 
     /// The external id of a customer's subscription.
     #[must_use]
     pub fn subscription_id(&self, customer: u32) -> String {
-        format!("{}-s{customer:06}", self.population)
+        subscription_name(&self.population, customer)
     }
 
     /// Whether all names fit the contract's limit.
@@ -122,6 +122,18 @@ impl Stream {
         // 21 characters for the longest number after the prefix.
         self.tag.len().max(self.population.len()) + 21 <= MAX_NAME_CHARS
     }
+}
+
+/// External id of a customer of a population.
+#[must_use]
+pub fn customer_name(population: &str, customer: u32) -> String {
+    format!("{population}-c{customer:06}")
+}
+
+/// External id of its subscription.
+#[must_use]
+pub fn subscription_name(population: &str, customer: u32) -> String {
+    format!("{population}-s{customer:06}")
 }
 
 /// Names of the regions.

@@ -1,0 +1,105 @@
+//! A system of its own for the bench: `tollgate up` on an empty data directory, stopped at the end.
+
+use crate::measure::process::Root;
+use anyhow::{Context, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// First start: migrations, engine.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+/// Draining and flushing.
+const STOPPED_WITHIN: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(100);
+
+pub(super) struct Server {
+    process: Child,
+    pub(super) url: String,
+    pub(super) secret: String,
+    /// Removed at the end, where it is ours.
+    temporary: Option<PathBuf>,
+}
+
+impl Server {
+    pub(super) async fn start(binary: &Path, data_dir: Option<&Path>, up_args: &str) -> anyhow::Result<Self> {
+        let listen = free_address()?;
+        let secret = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        let (folder, temporary) = match data_dir {
+            Some(folder) => (folder.to_owned(), None),
+            None => {
+                let folder = std::env::temp_dir().join(format!("tollgate-bench-{}", std::process::id()));
+                (folder.clone(), Some(folder))
+            }
+        };
+        let process = Command::new(binary)
+            .arg("up")
+            .arg("--data-dir")
+            .arg(&folder)
+            .args(["--listen", &listen])
+            .args(up_args.split_ascii_whitespace())
+            .env("TOLLGATE_ADMIN_SECRET", &secret)
+            // A billing run amid a measurement would be measured along.
+            .env("TOLLGATE_BILLING_AUTOMATIC", "false")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot start {}", binary.display()))?;
+        let mut server = Self { process, url: format!("http://{listen}"), secret, temporary };
+        server.wait_until_ready().await?;
+        Ok(server)
+    }
+
+    pub(super) fn root(&self) -> Root {
+        Root { label: "server".into(), pid: self.process.id() }
+    }
+
+    async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?;
+        let start = Instant::now();
+        while start.elapsed() < READY_WITHIN {
+            if let Some(status) = self.process.try_wait()? {
+                bail!("the server ended before it was ready: {status}");
+            }
+            let answer = http.get(format!("{}/readyz", self.url)).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        bail!("the server was not ready within {READY_WITHIN:?}")
+    }
+
+    /// Asks it to drain and end; that it does is part of what is measured.
+    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.process.id()).context("a process id beyond i32")?;
+        kill(Pid::from_raw(pid), Signal::SIGTERM)?;
+        let start = Instant::now();
+        while start.elapsed() < STOPPED_WITHIN {
+            if self.process.try_wait()?.is_some() {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        bail!("the server did not end within {STOPPED_WITHIN:?} of SIGTERM")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // After a failure it may still run: nobody needs its data any more. After `stop` both calls find it gone.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if let Some(folder) = &self.temporary {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_address() -> anyhow::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
+    Ok(listener.local_addr()?.to_string())
+}
