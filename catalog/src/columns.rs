@@ -59,10 +59,7 @@ pub(crate) trait Columns {
     }
     fn optional_named<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, DatabaseError> {
         let value = self.optional_text(column)?;
-        value
-            .map(|name| from_name(&name))
-            .transpose()
-            .map_err(|fault| DatabaseError::unreadable(column, fault))
+        value.map(|name| from_name(&name)).transpose().map_err(|fault| DatabaseError::unreadable(column, fault))
     }
 }
 

@@ -11,9 +11,9 @@
 //! answer with 409; a full disk or read-only file is one line that says what to do, answered 503.
 
 use http_api::ApiError;
-use sqlx::any::{AnyConnection, AnyPoolOptions};
+use sqlx::any::AnyPoolOptions;
 use sqlx::error::ErrorKind;
-use sqlx::{Any, AnyPool, AssertSqlSafe, Connection, Row, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, Transaction};
 use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -192,6 +192,10 @@ impl Database {
 
     async fn connect(url: &str, dialect: Dialect, shown: &str) -> Result<Self, DatabaseError> {
         sqlx::any::install_default_drivers();
+        // Alone first: the pool would repeat a connection that cannot be prepared until its time-out, and then say only that.
+        let mut first = AnyConnection::connect(url).await.map_err(|fault| named(fault.into(), shown))?;
+        prepare_connection(&mut first, dialect).await.map_err(|fault| named(fault.into(), shown))?;
+        first.close().await.map_err(|fault| named(fault.into(), shown))?;
         let options = AnyPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)

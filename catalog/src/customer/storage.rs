@@ -1,0 +1,253 @@
+//! Storage of customers.
+
+use crate::catalog::{Catalog, found};
+use crate::columns::{Columns, to_json};
+use crate::customer::wire::{CustomerCreate, CustomerRecord, CustomerUpdate};
+use crate::database::{DatabaseError, WriteTransaction};
+use crate::page::Listing;
+use domain::ids::{CustomerId, OrganizationId};
+use domain::time::Timestamp;
+use http_api::{ApiError, ListParams};
+use sqlx::any::AnyRow;
+
+impl Catalog {
+    /// Makes a customer.
+    ///
+    /// # Errors
+    /// 409 when the external id is taken in the organization.
+    pub async fn create_customer(
+        &self,
+        organization: OrganizationId,
+        new: &CustomerCreate,
+        now: Timestamp,
+    ) -> Result<CustomerRecord, ApiError> {
+        let created = self.create_customers(organization, std::slice::from_ref(new), now).await?;
+        created.into_iter().next().ok_or_else(|| ApiError::internal("no customer came of one"))
+    }
+
+    /// Makes many customers in one transaction: all or none.
+    ///
+    /// # Errors
+    /// 409 when an external id is taken in the organization.
+    pub async fn create_customers(
+        &self,
+        organization: OrganizationId,
+        new: &[CustomerCreate],
+        now: Timestamp,
+    ) -> Result<Vec<CustomerRecord>, ApiError> {
+        let mut write = self.write().await?;
+        let mut created = Vec::with_capacity(new.len());
+        for customer in new {
+            created.push(insert(&mut write, organization, customer, now).await?);
+        }
+        write.commit().await?;
+        Ok(created)
+    }
+
+    /// One customer.
+    ///
+    /// # Errors
+    /// 404 when the organization has no such customer.
+    pub async fn customer(&self, organization: OrganizationId, id: CustomerId) -> Result<CustomerRecord, ApiError> {
+        let row = sqlx::query("SELECT * FROM customers WHERE organization_id = $1 AND id = $2")
+            .bind(organization.to_string())
+            .bind(id.to_string())
+            .fetch_optional(self.database().pool())
+            .await
+            .map_err(DatabaseError::from)?;
+        Ok(CustomerRecord::read(&row.ok_or_else(|| ApiError::not_found("Customer"))?)?)
+    }
+
+    /// The id of the customer that the client calls `external_id`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn customer_named(
+        &self,
+        organization: OrganizationId,
+        external_id: &str,
+    ) -> Result<Option<CustomerId>, DatabaseError> {
+        let row = sqlx::query("SELECT id FROM customers WHERE organization_id = $1 AND external_id = $2")
+            .bind(organization.to_string())
+            .bind(external_id)
+            .fetch_optional(self.database().pool())
+            .await?;
+        row.map(|row| row.parsed("id")).transpose()
+    }
+
+    /// A page of an organization's customers, and their number.
+    ///
+    /// # Errors
+    /// 422 for an unknown order.
+    pub async fn customers(
+        &self,
+        organization: OrganizationId,
+        params: &ListParams,
+    ) -> Result<(Vec<CustomerRecord>, i64), ApiError> {
+        let listing = Listing {
+            table: "customers",
+            condition: "organization_id = $1",
+            bound: &[organization.to_string()],
+            orders: &["created_at", "updated_at", "external_id", "name", "email", "currency", "timezone"],
+        };
+        let (rows, total) = listing.page(self.database().pool(), params).await?;
+        Ok((rows.iter().map(CustomerRecord::read).collect::<Result<_, _>>()?, total))
+    }
+
+    /// Changes what was sent. A new timezone holds from `now` on; those before it are kept.
+    ///
+    /// # Errors
+    /// 404 when the organization has no such customer.
+    pub async fn update_customer(
+        &self,
+        organization: OrganizationId,
+        id: CustomerId,
+        change: &CustomerUpdate,
+        now: Timestamp,
+    ) -> Result<CustomerRecord, ApiError> {
+        let mut write = self.write().await?;
+        let row = select(&mut write, organization, id).await?.ok_or_else(|| ApiError::not_found("Customer"))?;
+        let kept = CustomerRecord::read(&row)?;
+        let timezone = change.timezone.clone().unwrap_or(kept.timezone);
+        let timezones = with_zone(row.json("timezones")?, now, &timezone);
+        sqlx::query(
+            "UPDATE customers SET name = $3, email = $4, currency = $5, timezone = $6, timezones = $7, \
+             billing_metadata = $8, invoice_grace_period = $9, net_payment_term = $10, updated_at = $11 \
+             WHERE organization_id = $1 AND id = $2",
+        )
+        .bind(organization.to_string())
+        .bind(id.to_string())
+        .bind(change.name.clone().unwrap_or(kept.name))
+        .bind(change.email.clone().unwrap_or(kept.email))
+        .bind(change.currency.clone().unwrap_or(kept.currency))
+        .bind(timezone)
+        .bind(to_json(&timezones)?)
+        .bind(to_json(change.billing_metadata.as_ref().unwrap_or(&kept.billing_metadata))?)
+        .bind(i64::from(change.invoice_grace_period.unwrap_or(kept.invoice_grace_period)))
+        .bind(i64::from(change.net_payment_term.unwrap_or(kept.net_payment_term)))
+        .bind(now.0)
+        .execute(write.connection())
+        .await
+        .map_err(DatabaseError::from)?;
+        let row = select(&mut write, organization, id).await?.ok_or_else(|| ApiError::not_found("Customer"))?;
+        let customer = CustomerRecord::read(&row)?;
+        write.commit().await?;
+        Ok(customer)
+    }
+
+    /// Deletes a customer whom nothing references.
+    ///
+    /// # Errors
+    /// 404 when the organization has no such customer, 409 when subscriptions or invoices reference it.
+    pub async fn delete_customer(&self, organization: OrganizationId, id: CustomerId) -> Result<(), ApiError> {
+        let mut write = self.write().await?;
+        let deleted = sqlx::query("DELETE FROM customers WHERE organization_id = $1 AND id = $2")
+            .bind(organization.to_string())
+            .bind(id.to_string())
+            .execute(write.connection())
+            .await
+            .map_err(|fault| in_use(fault.into()))?
+            .rows_affected();
+        found(deleted, "Customer")?;
+        write.commit().await.map_err(in_use)
+    }
+}
+
+fn in_use(fault: DatabaseError) -> ApiError {
+    match fault {
+        DatabaseError::ForeignKey(_) => {
+            ApiError::conflict("customer_in_use", "the customer has subscriptions or invoices and cannot be deleted")
+        }
+        other => other.into(),
+    }
+}
+
+async fn select(
+    write: &mut WriteTransaction,
+    organization: OrganizationId,
+    id: CustomerId,
+) -> Result<Option<AnyRow>, DatabaseError> {
+    let select = "SELECT * FROM customers WHERE organization_id = $1 AND id = $2";
+    Ok(sqlx::query(select)
+        .bind(organization.to_string())
+        .bind(id.to_string())
+        .fetch_optional(write.connection())
+        .await?)
+}
+
+async fn insert(
+    write: &mut WriteTransaction,
+    organization: OrganizationId,
+    new: &CustomerCreate,
+    now: Timestamp,
+) -> Result<CustomerRecord, ApiError> {
+    let id = CustomerId::random();
+    // The first zone holds since ever: subscriptions may start before the customer was made.
+    let timezones = vec![(Timestamp::EARLIEST.0, new.timezone.clone())];
+    sqlx::query(
+        "INSERT INTO customers (id, organization_id, external_id, name, email, currency, timezone, timezones, \
+         billing_metadata, invoice_grace_period, net_payment_term, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)",
+    )
+    .bind(id.to_string())
+    .bind(organization.to_string())
+    .bind(&new.external_id)
+    .bind(&new.name)
+    .bind(&new.email)
+    .bind(&new.currency)
+    .bind(&new.timezone)
+    .bind(to_json(&timezones)?)
+    .bind(to_json(&new.billing_metadata)?)
+    .bind(i64::from(new.invoice_grace_period))
+    .bind(i64::from(new.net_payment_term))
+    .bind(now.0)
+    .execute(write.connection())
+    .await
+    .map_err(|fault| DatabaseError::from(fault).or_conflict(external_id_taken(&new.external_id)))?;
+    Ok(CustomerRecord {
+        id,
+        external_id: new.external_id.clone(),
+        name: new.name.clone(),
+        email: new.email.clone(),
+        currency: new.currency.clone(),
+        timezone: new.timezone.clone(),
+        billing_metadata: new.billing_metadata.clone(),
+        billing_entity_id: None,
+        invoice_grace_period: new.invoice_grace_period,
+        net_payment_term: new.net_payment_term,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+fn external_id_taken(external_id: &str) -> ApiError {
+    let shown: String = external_id.chars().take(64).collect();
+    ApiError::conflict("external_id_taken", format!("Customer with external_id '{shown}' already exists"))
+}
+
+/// The zones with `zone` in force from `now` on. A change at the instant of the one before replaces it; going back to the same
+/// zone adds nothing.
+fn with_zone(mut zones: Vec<(i64, String)>, now: Timestamp, zone: &str) -> Vec<(i64, String)> {
+    if zones.last().is_some_and(|(_, current)| current == zone) {
+        return zones;
+    }
+    // A sandbox's clock may stand before the last change only if it was set for the first time: the later entry wins there too.
+    let from = zones.last().map_or(now.0, |(last, _)| now.0.max(*last));
+    zones.retain(|(start, _)| *start != from);
+    zones.push((from, zone.to_string()));
+    zones
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_are_kept_with_the_instant_from_which_they_hold() {
+        let zones = with_zone(vec![(0, "UTC".into())], Timestamp(10), "Asia/Tokyo");
+        assert_eq!(zones, [(0, "UTC".to_string()), (10, "Asia/Tokyo".to_string())]);
+        assert_eq!(with_zone(zones.clone(), Timestamp(20), "Asia/Tokyo"), zones);
+        let replaced = with_zone(zones, Timestamp(10), "Europe/Paris");
+        assert_eq!(replaced, [(0, "UTC".to_string()), (10, "Europe/Paris".to_string())]);
+    }
+}

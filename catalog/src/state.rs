@@ -1,0 +1,83 @@
+//! What the routes need, and the two ways in which other components take part in the catalog's own actions.
+
+use crate::catalog::Catalog;
+use crate::database::WriteTransaction;
+use async_trait::async_trait;
+use axum::extract::FromRef;
+use domain::ids::OrganizationId;
+use domain::time::Timestamp;
+use http_api::idempotency::IdempotencyState;
+use http_api::{ApiError, AuthState};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// One thing that was done because a sandbox's clock moved over it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Done {
+    /// When it fell due.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// What: `subscription.activated`, `subscription.ended`, `billing_run.completed`, …
+    pub what: String,
+    /// The id of what it was done to.
+    pub id: String,
+}
+
+/// Takes part when a sandbox's clock has moved: does all that fell due, in order, before the request is answered.
+#[async_trait]
+pub trait ClockMoved: Send + Sync {
+    /// The clock of `organization` now shows `now`. Called again with the same `now` it must do nothing twice.
+    ///
+    /// # Errors
+    /// What the client is answered; the clock stays where it is, and setting it to the same instant again goes on.
+    async fn clock_moved(&self, organization: OrganizationId, now: Timestamp) -> Result<Vec<Done>, ApiError>;
+}
+
+/// Takes part when an organization is wiped: deletes its own rows in the same transaction, before the catalog's.
+#[async_trait]
+pub trait OrganizationWiped: Send + Sync {
+    /// Deletes all rows of `organization`.
+    ///
+    /// # Errors
+    /// What the client is answered; nothing is deleted then.
+    async fn wipe(&self, write: &mut WriteTransaction, organization: OrganizationId) -> Result<(), ApiError>;
+}
+
+/// State of the catalog's routes.
+#[derive(Clone)]
+pub struct CatalogState {
+    /// Storage.
+    pub catalog: Catalog,
+    /// Who is asking.
+    pub auth: AuthState,
+    /// What else moves with a sandbox's clock, in order.
+    pub clock_moved: Vec<Arc<dyn ClockMoved>>,
+    /// Whose rows go with an organization, in order.
+    pub wiped: Vec<Arc<dyn OrganizationWiped>>,
+}
+
+impl CatalogState {
+    /// State without other components.
+    #[must_use]
+    pub fn new(catalog: Catalog, auth: AuthState) -> Self {
+        Self { catalog, auth, clock_moved: Vec::new(), wiped: Vec::new() }
+    }
+
+    /// State of the idempotency layer over this catalog; the gateway's events route uses it too.
+    #[must_use]
+    pub fn idempotency(&self) -> IdempotencyState {
+        IdempotencyState { auth: self.auth.clone(), store: Arc::new(self.catalog.clone()) }
+    }
+}
+
+impl FromRef<CatalogState> for AuthState {
+    fn from_ref(state: &CatalogState) -> Self {
+        state.auth.clone()
+    }
+}
+
+impl FromRef<CatalogState> for Catalog {
+    fn from_ref(state: &CatalogState) -> Self {
+        state.catalog.clone()
+    }
+}
