@@ -6,6 +6,7 @@ use crate::columns::Columns;
 use crate::database::{Database, DatabaseError};
 use domain::catalog::{Customer, Metric, Plan, Subscription};
 use domain::ids::{CustomerId, OrganizationId};
+use domain::time::Timestamp;
 use futures::TryStreamExt;
 use sqlx::AnyPool;
 use sqlx::any::AnyRow;
@@ -47,6 +48,32 @@ pub async fn read(database: &Database, scope: BillingScope) -> Result<BillingCat
         metrics: collect(pool, &versions_query("billable_metric_versions", scope), scope, |row| row.json("document"))
             .await?,
     })
+}
+
+/// Every sandbox with its clock; absent while it follows the machine's.
+///
+/// # Errors
+/// As [`read`].
+pub async fn sandboxes(database: &Database) -> Result<Vec<(OrganizationId, Option<Timestamp>)>, DatabaseError> {
+    let rows = sqlx::query("SELECT id, clock FROM organizations WHERE sandbox = 1").fetch_all(database.pool()).await?;
+    rows.iter().map(|row| Ok((row.parsed("id")?, row.optional_instant("clock")?))).collect()
+}
+
+/// A text that differs, in all likelihood, once anything that billing reads has changed; one scan of narrow columns.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn change_mark(database: &Database) -> Result<String, DatabaseError> {
+    // Residues of a prime, because whole microseconds would overflow the sum.
+    let sum = |table: &str| {
+        format!(
+            "(SELECT CAST(COUNT(*) AS TEXT) || ':' || CAST(COALESCE(SUM(updated_at % 1000003), 0) AS TEXT) FROM {table})"
+        )
+    };
+    let tables =
+        ["organizations", "customers", "plans", "billable_metrics", "subscriptions"].map(sum).join(" || ' ' || ");
+    let row = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {tables} AS mark"))).fetch_one(database.pool()).await?;
+    row.text("mark")
 }
 
 /// The subscriptions of a scope, as a condition over `subscriptions`; `$1` is the organization, `$2` the customer.

@@ -1,5 +1,6 @@
 //! Organizations, API keys, customers, billable metrics, plans and subscriptions: storage and REST.
 
+pub mod billing;
 pub mod catalog;
 mod columns;
 pub mod customer;
@@ -9,6 +10,7 @@ pub mod idempotency;
 pub mod metric;
 pub mod organization;
 mod page;
+pub mod plan;
 mod schema;
 mod snapshot;
 pub mod state;

@@ -111,6 +111,7 @@ pub fn plan_fee(line: &PlannedLine) -> Fee {
         id: FeeId(uuid::Uuid::now_v7()),
         kind: FeeKind::Subscription,
         subscription: Some(line.due.subscription),
+        plan: Some(plan.id),
         charge: None,
         line_key: String::new(),
         description: plan.name.clone(),

@@ -10,13 +10,9 @@ use domain::ids::{ChargeId, FeeId};
 use domain::money::Currency;
 use domain::pricing::overlaid;
 use domain::quantity::Quantity;
-use rater::{Line, RatedCharge};
+use rater::RatedCharge;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
-
-/// Longest line key that is kept as it is; longer ones are kept as their hash. PostgreSQL refuses index entries past 2,700
-/// bytes, and groups hold values that clients send.
-const MAX_KEY_BYTES: usize = 200;
 
 /// Makes fees; one maker for many, so that the prices of a charge are written as JSON once.
 #[derive(Debug, Default)]
@@ -36,8 +32,9 @@ impl ChargeFees {
             id: FeeId(uuid::Uuid::now_v7()),
             kind: FeeKind::Charge,
             subscription: Some(line.due.subscription),
+            plan: Some(plan.id),
             charge: Some(rated.charge.id),
-            line_key: line_key(&rated.line),
+            line_key: rated.line.key(),
             description: description(&rated),
             metric_code: Some(rated.metric.code.clone()),
             properties: self.properties(plan.version, &rated),
@@ -88,13 +85,6 @@ fn prices(rated: &RatedCharge) -> Map<String, Value> {
     all
 }
 
-/// Tells the fees of one charge in one stretch apart (I4).
-#[must_use]
-pub fn line_key(line: &Line) -> String {
-    let key = line.key();
-    if key.len() <= MAX_KEY_BYTES { key } else { format!("blake3:{}", blake3::hash(key.as_bytes()).to_hex()) }
-}
-
 fn description(rated: &RatedCharge) -> String {
     let line = &rated.line;
     let named = line.display_name.as_ref().or(rated.charge.invoice_display_name.as_ref());
@@ -111,17 +101,6 @@ fn in_minor_units(currency: Currency, units: &Quantity) -> Quantity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rater::lines::Group;
-
-    #[test]
-    fn a_line_key_is_kept_readable_until_it_would_not_fit_an_index() {
-        let line = |value: String| Line { group: Group(vec![("k".into(), Some(value))]), ..Line::default() };
-        assert_eq!(line_key(&line("eu".into())), r#":["eu"]"#);
-        let long = line_key(&line("x".repeat(500)));
-        assert_eq!(long.len(), "blake3:".len() + 64);
-        assert_ne!(long, line_key(&line("x".repeat(501))));
-    }
-
     #[test]
     fn amounts_change_from_currency_units_to_minor_units_without_rounding() {
         let cents = |currency: &str, amount: &str| {

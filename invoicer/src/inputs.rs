@@ -2,23 +2,31 @@
 //! installation and a cluster differ.
 
 use async_trait::async_trait;
+use catalog::billing::{self, BillingScope};
+use catalog::{Catalog, DatabaseError};
 use domain::ids::OrganizationId;
 use domain::position::Cut;
 use domain::time::Timestamp;
-use rater::{RatedItem, RatingItem, RatingView};
+use http_api::SharedClock;
+use rater::{RateError, RatedItem, Rater, RatingItem, RatingView};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Why an input is not to be had; the text names what to do.
+/// Why an input is not to be had; the text says what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct InputError(Box<dyn std::error::Error + Send + Sync>);
-
-impl InputError {
-    /// From what went wrong.
-    pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self(cause.into())
-    }
+pub enum InputError {
+    /// The catalog cannot be read.
+    #[error(transparent)]
+    Catalog(#[from] DatabaseError),
+    /// The event store did not answer.
+    #[error(transparent)]
+    Store(#[from] RateError),
+    /// A thread ended without an answer.
+    #[error("a thread that prepared the catalog broke off: {0}")]
+    Thread(String),
+    /// Anything else, such as a partition that stands still.
+    #[error("{0}")]
+    Other(String),
 }
 
 /// The catalog at one instant.
@@ -33,8 +41,11 @@ pub struct World {
 /// What a run needs from outside the ledger.
 #[async_trait]
 pub trait BillingInputs: Send + Sync {
-    /// Grows when the catalog changes. Cheap: the scheduler asks at each tick.
-    fn catalog_version(&self) -> u64;
+    /// Differs once the catalog has changed. Cheap: the scheduler asks at each tick.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    async fn catalog_mark(&self) -> Result<String, InputError>;
 
     /// The catalog of one organization, or of all, in a fixed number of queries.
     ///
@@ -58,4 +69,68 @@ pub trait BillingInputs: Send + Sync {
         items: Vec<RatingItem>,
         cut: &Cut,
     ) -> Result<Vec<RatedItem>, InputError>;
+}
+
+/// Inputs of an installation whose gateway writes to the store itself: what is accepted is committed, so the cut of this
+/// instant holds every event accepted before it.
+#[derive(Clone)]
+pub struct DirectInputs {
+    catalog: Catalog,
+    rater: Rater,
+    clock: SharedClock,
+}
+
+impl DirectInputs {
+    /// From the catalog, the rater, and the machine's clock.
+    #[must_use]
+    pub fn new(catalog: Catalog, rater: Rater, clock: SharedClock) -> Self {
+        Self { catalog, rater, clock }
+    }
+}
+
+/// The catalog of a scope in memory.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn view_of(catalog: &Catalog, scope: BillingScope) -> Result<RatingView, InputError> {
+    let all = billing::read(catalog.database(), scope).await?;
+    // Parsing the prices of every plan version keeps a processor busy.
+    let built =
+        tokio::task::spawn_blocking(move || RatingView::new(all.customers, all.subscriptions, all.plans, all.metrics));
+    built.await.map_err(|error| InputError::Thread(error.to_string()))
+}
+
+#[async_trait]
+impl BillingInputs for DirectInputs {
+    async fn catalog_mark(&self) -> Result<String, InputError> {
+        Ok(billing::change_mark(self.catalog.database()).await?)
+    }
+
+    async fn world(&self, organization: Option<OrganizationId>) -> Result<World, InputError> {
+        let scope = organization.map_or(BillingScope::Everything, BillingScope::Organization);
+        let view = Arc::new(view_of(&self.catalog, scope).await?);
+        let now = self.clock.now();
+        let sandboxes = billing::sandboxes(self.catalog.database()).await?;
+        let sandboxes = sandboxes.into_iter().map(|(id, clock)| (id, clock.unwrap_or(now))).collect();
+        Ok(World { view, sandboxes })
+    }
+
+    async fn cut(&self) -> Result<Cut, InputError> {
+        let store = self.rater.store();
+        // Ids with more than one row, should a crash have left any: their series are read on the exact path from here on (I2).
+        let verified = store.verify_unique_ids().await.map_err(RateError::from)?;
+        if verified.doubtful > 0 {
+            tracing::warn!(ids = verified.ids, doubtful = verified.doubtful, "ids with several rows are rated exactly");
+        }
+        Ok(store.committed_cut().await.map_err(RateError::from)?)
+    }
+
+    async fn rate(
+        &self,
+        view: &Arc<RatingView>,
+        items: Vec<RatingItem>,
+        cut: &Cut,
+    ) -> Result<Vec<RatedItem>, InputError> {
+        Ok(self.rater.rate(view, items, cut).await?)
+    }
 }

@@ -4,7 +4,7 @@
 //! units as well. A fee names what it was rated from (I3): the cut of its run, the versions it used, and a fingerprint of
 //! exactly the events in it.
 
-use domain::ids::{BillingRunId, ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId, SubscriptionId};
+use domain::ids::{BillingRunId, ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId, PlanId, SubscriptionId};
 use domain::money::{Currency, MinorUnits};
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
@@ -137,6 +137,8 @@ pub struct Fee {
     pub kind: FeeKind,
     /// For which subscription.
     pub subscription: Option<SubscriptionId>,
+    /// By which plan.
+    pub plan: Option<PlanId>,
     /// By which charge of the plan.
     pub charge: Option<ChargeId>,
     /// Tells the filters and groups of a charge apart; empty for a charge without either (I4).

@@ -37,6 +37,9 @@ pub enum RunError {
     /// The catalog or the event store did not answer.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// The run ended with something not billed.
+    #[error("{0}")]
+    Failed(String),
     /// There is no such run.
     #[error("there is no billing run {0}")]
     Unknown(BillingRunId),
@@ -182,7 +185,7 @@ impl BillingRuns {
         let collected = Collected::default();
         let ended = self.run_to_end(scope, &collected).await?;
         if let Some(error) = ended.error {
-            return Err(RunError::Input(InputError::new(error)));
+            return Err(RunError::Failed(error));
         }
         let mut done = collected.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|done| (done.at, done.what));

@@ -141,8 +141,8 @@ pub struct FakeInputs {
 
 #[async_trait]
 impl BillingInputs for FakeInputs {
-    fn catalog_version(&self) -> u64 {
-        self.catalog.lock().unwrap().subscriptions.len() as u64
+    async fn catalog_mark(&self) -> Result<String, InputError> {
+        Ok(self.catalog.lock().unwrap().subscriptions.len().to_string())
     }
 
     async fn world(&self, organization: Option<OrganizationId>) -> Result<World, InputError> {
@@ -158,7 +158,7 @@ impl BillingInputs for FakeInputs {
     async fn cut(&self) -> Result<Cut, InputError> {
         tokio::task::yield_now().await;
         if let Some(error) = self.store_error.lock().unwrap().clone() {
-            return Err(InputError::new(error));
+            return Err(InputError::Other(error));
         }
         Ok(Cut::direct(self.position.load(Ordering::SeqCst)))
     }

@@ -4,7 +4,7 @@ use super::bulk::query_with;
 use super::invoices::PageOf;
 use super::{LedgerError, read_currency, read_uuid};
 use crate::model::{FeeKind, FeePayment, FeeVersions};
-use domain::ids::{ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId, SubscriptionId};
+use domain::ids::{ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId, PlanId, SubscriptionId};
 use domain::money::{Currency, MinorUnits};
 use domain::position::Cut;
 use domain::time::Timestamp;
@@ -45,6 +45,8 @@ pub struct StoredFee {
     pub subscription: Option<SubscriptionId>,
     /// Why.
     pub kind: FeeKind,
+    /// By which plan.
+    pub plan: Option<PlanId>,
     /// By which charge.
     pub charge: Option<ChargeId>,
     /// Which filter and group of the charge.
@@ -87,7 +89,7 @@ pub struct StoredFee {
     pub updated_at: Timestamp,
 }
 
-pub(super) const SELECT: &str = "SELECT f.id, f.organization_id, f.invoice_id, f.customer_id, f.subscription_id, f.fee_type, f.charge_id, f.line_key, f.line, \
+pub(super) const SELECT: &str = "SELECT f.id, f.organization_id, f.invoice_id, f.customer_id, f.subscription_id, f.fee_type, f.plan_id, f.charge_id, f.line_key, f.line, \
     f.period_start, f.period_end, f.description, f.metric_code, f.units, f.unit_amount_cents, f.amount_cents, \
     f.precise_amount_cents, f.currency, f.events_count, f.event_fingerprint, f.plan_version, f.metric_version, \
     f.properties, f.payment_status, f.created_at, f.updated_at, c.positions \
@@ -169,6 +171,7 @@ pub(super) fn fee_of(row: &AnyRow) -> Result<StoredFee, LedgerError> {
         customer: CustomerId(read_uuid(row, "customer_id")?),
         subscription: optional(row, "subscription_id")?,
         kind: row.try_get::<&str, _>("fee_type")?.parse()?,
+        plan: optional(row, "plan_id")?,
         charge: match charge {
             "" => None,
             text => Some(text.parse().map_err(|_| LedgerError::corrupt("fees.charge_id", text))?),

@@ -104,8 +104,10 @@ CREATE TABLE fees (
     customer_id TEXT NOT NULL,
     subscription_id TEXT,
     fee_type TEXT NOT NULL,
+    plan_id TEXT,
     charge_id TEXT NOT NULL,
     line_key TEXT NOT NULL,
+    line_hash TEXT NOT NULL,
     period_start BIGINT NOT NULL,
     period_end BIGINT NOT NULL,
     description TEXT NOT NULL,
@@ -124,7 +126,7 @@ CREATE TABLE fees (
     payment_status TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
-    UNIQUE (subscription_id, fee_type, charge_id, line_key, period_start),
+    UNIQUE (subscription_id, fee_type, charge_id, line_hash, period_start),
     CHECK (period_start <= period_end)
 );
 CREATE INDEX fees_of_invoice ON fees (invoice_id, line);

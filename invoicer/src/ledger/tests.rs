@@ -8,7 +8,7 @@ use super::*;
 use crate::due::{Chain, Frontier, Part, Reach};
 use crate::model::{Fee, FeeKind, FeeVersions, Invoice, InvoiceKind, InvoiceStatus};
 use catalog::database::Database;
-use domain::ids::{BillingRunId, ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId};
+use domain::ids::{BillingRunId, ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId, PlanId};
 use domain::money::MinorUnits;
 use domain::position::Cut;
 use domain::quantity::Quantity;
@@ -44,6 +44,7 @@ fn invoice(organization: OrganizationId, subscription: SubscriptionId, month: i6
         id: FeeId::random(),
         kind: FeeKind::Charge,
         subscription: Some(subscription),
+        plan: Some(PlanId(subscription.0)),
         charge: Some(ChargeId(subscription.0)),
         line_key: String::new(),
         description: "Calls".into(),
@@ -129,6 +130,7 @@ async fn an_invoice_comes_back_as_it_was_written() {
     assert_eq!((found.period_start, found.period_end), period(1));
     let (fee, wanted) = (&found.fees[0], &new.invoice.fees[0]);
     assert_eq!((fee.units.as_str(), fee.precise_amount.as_str(), fee.unit_amount.as_str()), ("12.5", "37.5", "3"));
+    assert_eq!((fee.plan, fee.line_key.as_str()), (wanted.plan, ""));
     assert_eq!((fee.id, fee.charge, fee.versions, fee.events_count), (wanted.id, wanted.charge, wanted.versions, 4));
     assert_eq!(fee.fingerprint.as_deref(), Some("00000000000000000000000000000abc"));
     assert_eq!((fee.cut.clone(), fee.properties.as_str()), (Some(Cut::direct(7)), r#"{"amount":"0.03"}"#));

@@ -179,7 +179,7 @@ fn invoice_row(invoice: &Invoice, number: Option<i64>, context: &BatchContext) -
 
 pub(super) const FEES: BulkInsert = BulkInsert {
     table: "fees",
-    columns: "id, organization_id, invoice_id, line, customer_id, subscription_id, fee_type, charge_id, line_key, \
+    columns: "id, organization_id, invoice_id, line, customer_id, subscription_id, fee_type, plan_id, charge_id, line_key, line_hash, \
               period_start, period_end, description, metric_code, units, unit_amount_cents, amount_cents, \
               precise_amount_cents, currency, events_count, event_fingerprint, cut_id, plan_version, metric_version, \
               properties, payment_status, created_at, updated_at",
@@ -238,8 +238,10 @@ pub(super) fn fee_row(
         Cell::Text(owner.customer.to_string()),
         Cell::MaybeText(fee.subscription.map(|id| id.to_string())),
         Cell::Text(fee.kind.as_str().into()),
+        Cell::MaybeText(fee.plan.map(|id| id.to_string())),
         Cell::Text(fee.charge.map(|id| id.to_string()).unwrap_or_default()),
         Cell::Text(fee.line_key.clone()),
+        Cell::Text(line_hash(&fee.line_key)),
         Cell::Int(fee.from.0),
         Cell::Int(fee.to.0),
         Cell::Text(fee.description.clone()),
@@ -259,6 +261,19 @@ pub(super) fn fee_row(
         Cell::Int(context.now.0),
         Cell::Int(context.now.0),
     ])
+}
+
+/// Longest line key that stands in an index as it is: PostgreSQL refuses entries past 2,700 bytes, and groups hold values that
+/// clients send.
+const MAX_KEY_BYTES: usize = 200;
+
+/// What stands for a line key in the unique key of fees.
+fn line_hash(key: &str) -> String {
+    if key.len() <= MAX_KEY_BYTES {
+        key.to_owned()
+    } else {
+        format!("blake3:{}", blake3::hash(key.as_bytes()).to_hex())
+    }
 }
 
 /// A fee is paid when its invoice is.
@@ -301,5 +316,18 @@ impl Written {
             *total = total.plus(new.invoice.total)?;
         }
         Ok(written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_key_stands_in_the_index_as_it_is_until_it_would_not_fit() {
+        assert_eq!(line_hash(r#":["eu"]"#), r#":["eu"]"#);
+        let long = line_hash(&"x".repeat(500));
+        assert_eq!(long.len(), "blake3:".len() + 64);
+        assert_ne!(long, line_hash(&"x".repeat(501)));
     }
 }
