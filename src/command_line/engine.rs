@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use clap::Args;
 use engine::{EngineConfig, PASSWORD_VARIABLE};
+use nix::sys::signal::{SigSet, Signal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -41,6 +42,9 @@ impl EngineCommand {
     /// What keeps an engine from starting, in one line.
     pub fn run(self) -> Result<(), Failure> {
         crate::logging::start_engine(!self.follow_stdin);
+        if self.follow_stdin {
+            leave_signals_to_parent()?;
+        }
         let password = std::env::var(PASSWORD_VARIABLE).unwrap_or_default();
         let mut config = EngineConfig::new(self.data_dir, password);
         config.listen = self.listen;
@@ -49,4 +53,12 @@ impl EngineCommand {
         config.follow_stdin = self.follow_stdin;
         engine::serve(config).map_err(Failure::trouble)
     }
+}
+
+/// Blocks SIGTERM and SIGINT in this thread and all that it will start: a service manager that signals every process of a unit
+/// must not end the engine while its parent still flushes into it. The parent ends it by closing its standard input.
+fn leave_signals_to_parent() -> Result<(), Failure> {
+    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT])
+        .thread_block()
+        .map_err(|fault| Failure::Trouble(format!("signals cannot be blocked: {fault}")))
 }

@@ -17,13 +17,21 @@ pub(super) fn check(configuration: &Configuration, layers: &Layers, problems: &m
             ));
         }
     }
-    if configuration.drain > configuration.request_timeout {
+    let (drain, body) = (configuration.drain, configuration.ingest_limits.body_timeout);
+    if drain < body {
         problems.push(format!(
-            "{} ({} s) is longer than {} ({} s): no request lives that long",
+            "{} ({} s) is shorter than {} ({} s): each stop would cut off requests that are within their time",
             layers.place("server.drain_seconds"),
-            configuration.drain.as_secs(),
-            layers.place("server.request_timeout_seconds"),
-            configuration.request_timeout.as_secs()
+            drain.as_secs(),
+            layers.place("ingest.body_timeout_seconds"),
+            body.as_secs()
+        ));
+    }
+    if configuration.ingest_memory_bytes < configuration.ingest_limits.max_body_bytes {
+        problems.push(format!(
+            "{} is less than {}: a request of that size could never be taken",
+            layers.place("ingest.memory_bytes"),
+            layers.place("ingest.max_body_bytes")
         ));
     }
 }

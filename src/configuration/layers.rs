@@ -8,7 +8,14 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Variables that belong to tests, tools or the choice of the file, and are no settings.
-const OTHER_VARIABLES: [&str; 3] = ["TOLLGATE_CONFIG", "TOLLGATE_GOLDEN_RATING", "TOLLGATE_GOLDEN_SCENARIOS"];
+const OTHER_VARIABLES: [&str; 6] = [
+    "TOLLGATE_ENGINE_BIN",
+    "TOLLGATE_ENGINE_PASSWORD",
+    "TOLLGATE_GOLDEN_RATING",
+    "TOLLGATE_GOLDEN_SCENARIOS",
+    "TOLLGATE_IMPORT_API_KEY",
+    "TOLLGATE_IMPORT_URL",
+];
 
 /// Where a value was set.
 #[derive(Clone, Debug, PartialEq, Eq)]

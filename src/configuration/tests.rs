@@ -24,7 +24,7 @@ fn problems(result: Result<Loaded, ConfigurationError>) -> String {
 
 #[test]
 fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
-    let file = file("[server]\nlisten = '127.0.0.1:1'\ndrain_seconds = 7\n[billing]\nautomatic = false\n");
+    let file = file("[server]\nlisten = '127.0.0.1:1'\ndrain_seconds = 70\n[billing]\nautomatic = false\n");
     let config = ["--config", file.path().to_str().unwrap()];
     let seen = |arguments: &[&str], variables| {
         let all: Vec<&str> = config.iter().chain(arguments).copied().collect();
@@ -87,14 +87,15 @@ fn all_mistakes_are_told_at_once_each_with_its_place() {
 #[test]
 fn a_short_admin_secret_and_contradicting_timeouts_are_refused_without_printing_the_secret() {
     let text = problems(loaded(
-        &["--server-drain-seconds", "50", "--server-request-timeout-seconds", "40"],
+        &["--server-drain-seconds", "10", "--ingest-max-body-bytes", "999999999"],
         &[("TOLLGATE_ADMIN_SECRET", "a-secret-of-24-characters")],
     ));
     assert!(text.contains("TOLLGATE_ADMIN_SECRET: has 25 characters, at least 32 are needed"), "{text}");
     assert!(
-        text.contains("--server-drain-seconds (50 s) is longer than --server-request-timeout-seconds (40 s)"),
+        text.contains("--server-drain-seconds (10 s) is shorter than ingest.body_timeout_seconds (20 s)"),
         "{text}"
     );
+    assert!(text.contains("ingest.memory_bytes is less than --ingest-max-body-bytes"), "{text}");
     assert!(!text.contains("a-secret"), "{text}");
 }
 

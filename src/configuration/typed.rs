@@ -3,6 +3,7 @@
 use super::layers::Layers;
 use super::values::Reader;
 use http_api::Secret;
+use ingest_gateway::GatewayLimits;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,16 +35,18 @@ pub struct Configuration {
     pub data_dir: PathBuf,
     /// `server.listen`
     pub listen: SocketAddr,
-    /// `server.request_timeout_seconds`
-    pub request_timeout: Duration,
     /// `server.drain_seconds`
     pub drain: Duration,
     /// `admin.secret`
     pub admin_secret: Option<Secret>,
     /// `ingest.memory_bytes`
     pub ingest_memory_bytes: usize,
+    /// `ingest.max_body_bytes` and the other bounds of one request
+    pub ingest_limits: GatewayLimits,
     /// `engine.lib`
     pub engine_library: Option<PathBuf>,
+    /// `engine.memory_bytes`
+    pub engine_memory_bytes: usize,
     /// `clickhouse.url` with its user and password
     pub clickhouse: Option<ClickHouseServer>,
     /// `clickhouse.database`
@@ -70,11 +73,12 @@ impl Configuration {
         // Every value is read before the first `?`, so that all mistakes are told at once.
         let listen =
             reader.parsed("server.listen", "an address and port such as '127.0.0.1:8080'", |text| text.parse().ok());
-        let request_timeout = reader.seconds("server.request_timeout_seconds");
         let drain = reader.seconds("server.drain_seconds");
         let mode = reader
             .parsed("ingest.mode", "'direct', the one mode of this version", |text| (text == "direct").then_some(()));
         let ingest_memory_bytes = reader.bytes("ingest.memory_bytes", LEAST_INGEST_MEMORY);
+        let ingest_limits = ingest_limits(&mut reader);
+        let engine_memory_bytes = reader.bytes("engine.memory_bytes", 0);
         let clickhouse_url = reader.http_url("clickhouse.url");
         let clickhouse_database = reader.parsed("clickhouse.database", "a name of letters, digits and '_'", database);
         let billing_automatic = reader.boolean("billing.automatic");
@@ -91,10 +95,11 @@ impl Configuration {
         Some(Self {
             data_dir: PathBuf::from(text("data.dir").unwrap_or_else(|| ".".into())),
             listen: listen?,
-            request_timeout: request_timeout?,
             drain: drain?,
             admin_secret: text("admin.secret").map(Secret::new),
             ingest_memory_bytes: ingest_memory_bytes?,
+            ingest_limits: ingest_limits?,
+            engine_memory_bytes: engine_memory_bytes?,
             engine_library: text("engine.lib").map(PathBuf::from),
             clickhouse,
             clickhouse_database: clickhouse_database?,
@@ -105,6 +110,23 @@ impl Configuration {
             log_level: log_level?,
         })
     }
+}
+
+fn ingest_limits(reader: &mut Reader<'_>) -> Option<GatewayLimits> {
+    let body = reader.bytes("ingest.max_body_bytes", 1_024);
+    let line = reader.bytes("ingest.max_line_bytes", 1_024);
+    let batch = reader.parsed("ingest.max_batch_events", "a number of events from 1 to 100000", |text| {
+        text.parse().ok().filter(|events| (1..=100_000).contains(events))
+    });
+    let body_timeout = reader.seconds("ingest.body_timeout_seconds");
+    Some(GatewayLimits {
+        max_body_bytes: body?,
+        max_decompressed_bytes: body?,
+        max_line_bytes: line?,
+        max_batch_events: batch?,
+        body_timeout: body_timeout?,
+        ..GatewayLimits::default()
+    })
 }
 
 fn database(text: &str) -> Option<String> {

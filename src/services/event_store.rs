@@ -37,6 +37,8 @@ impl EventStoreServer {
             directory.engine().into(),
             "--library".into(),
             library.into(),
+            "--memory-bytes".into(),
+            configuration.engine_memory_bytes.to_string().into(),
             "--follow-stdin".into(),
         ];
         let program = std::env::current_exe().map_err(Failure::trouble)?;

@@ -72,6 +72,7 @@ impl Services {
             Purpose::Serve => configuration.listen,
             Purpose::Command => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         };
+        raise_open_files();
         let bound = server::bind(listen).await.map_err(Failure::Trouble)?;
         let url = format!("http://{}", reachable(bound.address));
         let event_store = EventStoreServer::start(configuration, &directory).await?;
@@ -106,6 +107,17 @@ impl Services {
         }
         self.event_store.stop().await;
         Running::remove(self.directory.path());
+    }
+}
+
+/// Raises this process's limit of open files to what the system allows; the engine inherits it. Shells start programs with
+/// 1,024, which a few thousand connections or a month's parts of the store pass.
+fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, allowed)| setrlimit(Resource::RLIMIT_NOFILE, allowed, allowed));
+    if let Err(fault) = raised {
+        tracing::warn!(%fault, "the limit of open files stays as it is");
     }
 }
 
