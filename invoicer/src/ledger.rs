@@ -63,7 +63,7 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    fn corrupt(column: &str, value: impl Display) -> Self {
+    pub(crate) fn corrupt(column: &str, value: impl Display) -> Self {
         Self::Corrupt { column: column.to_owned(), value: value.to_string().chars().take(64).collect() }
     }
 }

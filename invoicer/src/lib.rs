@@ -1,13 +1,39 @@
-//! From rated usage to invoices: what is due, assembling it, writing it once, and the runs that do so.
+//! From rated usage to invoices that finance can check: each thing billed exactly once, whatever dies in between.
+//!
+//! Where to look, in the order in which an invoice comes about:
+//! - [`scheduler`], or `POST /v1/billing_runs` ([`api`]): who starts a run
+//! - [`run`]: its stages; [`inputs`]: what it needs from catalog, event store and rater
+//! - [`due`]: which stretches of which subscriptions are due
+//! - [`assemble`], [`charge_fee`]: flat fees and rated usage on invoices ([`model`])
+//! - [`ledger`]: written in one transaction with numbers and frontiers; read by [`api`]
+//! - [`prove`]: one fee counted again
+//!
+//! It refuses to parse events, to price usage, and to read clocks below [`scheduler`] and [`api`].
+//!
+//! Invariants asserted here: I3 (a fee names its cut and versions, [`ledger`]), I4 (billed once, [`due`] and [`ledger`]), I5
+//! (rounded once, then integers add up, [`assemble`]), I6 (no instant billed twice or left out, [`due`]), I8 (every read of
+//! a tenant names it, [`ledger`]).
 
+pub mod api;
 pub mod assemble;
 pub mod charge_fee;
 pub mod due;
+mod hooks;
 pub mod inputs;
 pub mod ledger;
 pub mod local_days;
 pub mod model;
+pub mod prove;
 pub mod run;
+pub mod scheduler;
+
+pub use api::{InvoicerState, openapi, router};
+pub use inputs::{BillingInputs, DirectInputs, InputError};
+pub use ledger::runs::{RunRecord, RunScope, RunStatus};
+pub use prove::{FeeProver, ProveError};
+pub use run::progress::{RunObserver, RunProgress, Unobserved};
+pub use run::{BillingRuns, Portions, RunError};
+pub use scheduler::Scheduler;
 
 #[cfg(test)]
 mod testing;

@@ -16,6 +16,7 @@ mod write;
 
 use crate::due::Reach;
 use crate::inputs::{BillingInputs, InputError};
+use crate::ledger::invoices::PageOf;
 use crate::ledger::runs::{self, RunRecord, RunScope};
 use crate::ledger::{LedgerError, drafts, frontiers, schema};
 use catalog::database::{Database, DatabaseError};
@@ -101,6 +102,12 @@ impl Shared {
 #[derive(Clone)]
 pub struct BillingRuns {
     shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for BillingRuns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BillingRuns").field("executing", &*lock(&self.shared.executing)).finish_non_exhaustive()
+    }
 }
 
 /// What is due now and when next: for the scheduler.
@@ -192,6 +199,14 @@ impl BillingRuns {
         Ok(done)
     }
 
+    /// Differs once the catalog has changed.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn catalog_mark(&self) -> Result<String, RunError> {
+        Ok(self.shared.inputs.catalog_mark().await?)
+    }
+
     /// Whether a run of `scope` would find anything to do, and when there will be something.
     ///
     /// # Errors
@@ -222,17 +237,16 @@ impl BillingRuns {
         Ok(runs::get(&mut *self.shared.connection().await?, organization, id).await?)
     }
 
-    /// A page of runs, newest first, and their number.
+    /// A page of runs, and their number.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     pub async fn list(
         &self,
         organization: Option<OrganizationId>,
-        skip: i64,
-        limit: i64,
+        page: &PageOf,
     ) -> Result<(Vec<RunRecord>, i64), RunError> {
-        Ok(runs::list(&mut *self.shared.connection().await?, organization, skip, limit).await?)
+        Ok(runs::list(&mut *self.shared.connection().await?, organization, page).await?)
     }
 
     async fn begin(&self, scope: &RunScope) -> Result<RunRecord, RunError> {

@@ -11,10 +11,6 @@ use domain::time::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
-/// Columns a list of fees may be ordered by.
-pub const ORDER_COLUMNS: &[&str] =
-    &["created_at", "updated_at", "amount_cents", "events_count", "fee_type", "payment_status", "period_start"];
-
 /// Which fees.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FeeFilter {
@@ -111,7 +107,7 @@ pub async fn list(
     let sql = format!(
         "{SELECT} WHERE f.id IN (SELECT id FROM fees WHERE {condition} ORDER BY {order} LIMIT ${limit} OFFSET ${offset}) \
          ORDER BY {}",
-        page.order.split(", ").map(|term| format!("f.{term}")).collect::<Vec<_>>().join(", "),
+        page.order_in("f"),
         order = page.order,
     );
     let rows = query_with(sql, &values).bind(page.limit).bind(page.skip).fetch_all(&mut *connection).await?;

@@ -11,10 +11,6 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::HashMap;
 
-/// Columns a list of invoices may be ordered by.
-pub const ORDER_COLUMNS: &[&str] =
-    &["created_at", "updated_at", "issued_at", "due_date", "total_cents", "status", "number"];
-
 /// Which invoices.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InvoiceFilter {
@@ -35,6 +31,13 @@ pub struct PageOf {
     pub skip: i64,
     /// Rows at most.
     pub limit: i64,
+}
+
+impl PageOf {
+    /// The order with every column named as one of `table`.
+    pub(super) fn order_in(&self, table: &str) -> String {
+        self.order.split(", ").map(|term| format!("{table}.{term}")).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// An invoice as it is stored.

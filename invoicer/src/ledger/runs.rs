@@ -1,5 +1,6 @@
 //! Billing runs as rows: started once per scope and instant, with figures that grow with what they wrote.
 
+use super::invoices::PageOf;
 use super::write::Written;
 use super::{LedgerError, read_uuid};
 use crate::due::Reach;
@@ -284,21 +285,20 @@ pub async fn get(
     Ok(Some(record))
 }
 
-/// A page of runs, newest first, and the number of all: of one organization, or of every scope.
+/// A page of runs, and the number of all: of one organization, or of every scope.
 ///
 /// # Errors
 /// As the database.
 pub async fn list(
     connection: &mut AnyConnection,
     organization: Option<OrganizationId>,
-    skip: i64,
-    limit: i64,
+    page: &PageOf,
 ) -> Result<(Vec<RunRecord>, i64), LedgerError> {
     // One text for both scopes: without an organization the first condition holds for every row.
     let condition = "WHERE ($1 = '' OR r.organization_id = $1)";
     let scope = organization.map(|id| id.to_string()).unwrap_or_default();
-    let sql = format!("{SELECT} {condition} ORDER BY r.started_at DESC, r.id DESC LIMIT $2 OFFSET $3");
-    let query = sqlx::query(AssertSqlSafe(sql)).bind(scope.clone()).bind(limit).bind(skip);
+    let sql = format!("{SELECT} {condition} ORDER BY {} LIMIT $2 OFFSET $3", page.order_in("r"));
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(scope.clone()).bind(page.limit).bind(page.skip);
     let rows = query.fetch_all(&mut *connection).await?;
     let mut records = rows.iter().map(record_of).collect::<Result<Vec<_>, _>>()?;
     for record in &mut records {

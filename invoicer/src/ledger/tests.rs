@@ -274,6 +274,10 @@ async fn lists_are_filtered_counted_and_paged_in_a_total_order() {
     assert_eq!((second.iter().map(|fee| fee.amount.0).collect::<Vec<_>>(), of_four), (vec![2, 1], 4));
 }
 
+fn newest(limit: i64) -> PageOf {
+    PageOf { order: "started_at DESC, id DESC".into(), skip: 0, limit }
+}
+
 #[tokio::test]
 async fn a_run_of_a_scope_that_is_going_on_is_found_again_and_ends_with_its_figures() {
     let book = Book::open().await;
@@ -307,7 +311,7 @@ async fn a_run_of_a_scope_that_is_going_on_is_found_again_and_ends_with_its_figu
     assert_eq!((failed.status, failed.error.as_deref()), (RunStatus::Failed, Some("the store is away")));
     assert!(runs::start(&mut connection, BillingRunId::random(), &scope, Timestamp(10)).await.unwrap().1);
     assert_eq!(runs::get(&mut connection, Some(OrganizationId::random()), id).await.unwrap(), None);
-    let (page, total) = runs::list(&mut connection, Some(organization), 0, 2).await.unwrap();
+    let (page, total) = runs::list(&mut connection, Some(organization), &newest(2)).await.unwrap();
     assert_eq!((page.len(), total), (2, 3));
-    assert_eq!(runs::list(&mut connection, None, 0, 10).await.unwrap().1, 3);
+    assert_eq!(runs::list(&mut connection, None, &newest(10)).await.unwrap().1, 3);
 }

@@ -2,11 +2,10 @@
 
 use crate::ledger::runs::RunStatus;
 use domain::time::Timestamp;
-use serde::Serialize;
 use uuid::Uuid;
 
 /// One thing done at its instant, as the clock route lists it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
     /// When it fell due.
     pub at: Timestamp,
@@ -17,8 +16,7 @@ pub struct Done {
 }
 
 /// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DoneKind {
     /// An invoice was made that may still change.
     InvoiceDrafted,
@@ -26,6 +24,18 @@ pub enum DoneKind {
     InvoiceFinalized,
     /// An invoice of nothing was issued, hence paid.
     InvoicePaid,
+}
+
+impl DoneKind {
+    /// The text on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DoneKind::InvoiceDrafted => "invoice.drafted",
+            DoneKind::InvoiceFinalized => "invoice.finalized",
+            DoneKind::InvoicePaid => "invoice.paid",
+        }
+    }
 }
 
 /// How far a run is.

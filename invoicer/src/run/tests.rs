@@ -3,6 +3,7 @@
 use super::Portions;
 use super::progress::{Done, DoneKind, Unobserved};
 use crate::due::Reach;
+use crate::ledger::invoices::PageOf;
 use crate::ledger::runs::{RunScope, RunStatus};
 use crate::testing::{Bench, Catalog, at, cut_off_after, everything, statement, with_polls};
 use domain::ids::OrganizationId;
@@ -34,6 +35,10 @@ fn busy_catalog() -> Catalog {
 
 /// Runs with many points between transactions.
 const FEW: Portions = Portions { stretches_rated: 20, invoices_written: 3 };
+
+fn newest() -> PageOf {
+    PageOf { order: "started_at DESC, id DESC".into(), skip: 0, limit: 10 }
+}
 
 const AS_OF: &str = "2026-07-01T00:00:00Z";
 
@@ -146,7 +151,7 @@ async fn a_run_that_is_taken_up_again_rates_at_the_cut_it_had() {
     let kept = loop {
         polls += 1;
         assert!(cut_off_after(polls, bench.runs.run_to_end(everything(AS_OF), &Unobserved)).await.is_none());
-        let runs = bench.runs.list(None, 0, 10).await.unwrap().0;
+        let runs = bench.runs.list(None, &newest()).await.unwrap().0;
         if let Some((_, cut)) = runs.first().and_then(|run| run.cut.clone()) {
             break cut;
         }
@@ -154,7 +159,7 @@ async fn a_run_that_is_taken_up_again_rates_at_the_cut_it_had() {
     bench.inputs.position.store(500, Ordering::SeqCst);
     assert_eq!(bench.runs.resume().await.unwrap(), 1);
     let ended = loop {
-        let run = bench.runs.list(None, 0, 10).await.unwrap().0.remove(0);
+        let run = bench.runs.list(None, &newest()).await.unwrap().0.remove(0);
         if run.status.is_final() {
             break run;
         }
@@ -276,7 +281,7 @@ async fn a_sandbox_lists_what_its_clock_did_in_the_order_of_due_instants() {
     assert_eq!(bench.runs.bill_sandbox_until(organization(1), at("2026-07-02T00:00:00Z")).await.unwrap(), []);
     let issued = bench.runs.bill_sandbox_until(organization(1), at("2026-07-03T00:00:00Z")).await.unwrap();
     assert_eq!((issued[0].at, issued[0].what), (at("2026-07-03T00:00:00Z"), DoneKind::InvoiceFinalized));
-    assert_eq!(bench.runs.list(None, 0, 10).await.unwrap().1, 2, "a clock moved without anything due makes no run");
+    assert_eq!(bench.runs.list(None, &newest()).await.unwrap().1, 2, "a clock moved without anything due makes no run");
 }
 
 #[tokio::test]

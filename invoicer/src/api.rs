@@ -1,0 +1,113 @@
+//! The REST surface: billing runs, invoices, fees and their proofs. Routes read arguments, ask the ledger, and spell answers.
+//!
+//! It refuses business rules: what is due, priced or written is decided elsewhere. Every answer is of the caller's
+//! organization (I8); runs over all organizations are for the operator only.
+
+mod fees;
+mod invoices;
+mod runs;
+mod wire;
+
+pub use wire::{BillingRunRecord, FeeRecord, InvoiceRecord, LineItem, ProofRecord};
+
+use crate::inputs::InputError;
+use crate::ledger::LedgerError;
+use crate::prove::{FeeProver, ProveError};
+use crate::run::{BillingRuns, RunError};
+use axum::Router;
+use axum::extract::FromRef;
+use catalog::DatabaseError;
+use http_api::{ApiError, AuthState};
+use rater::{ProofError, RateError};
+use sqlx::Any;
+use sqlx::pool::PoolConnection;
+use std::time::Duration;
+use utoipa::OpenApi;
+
+/// When to ask again while the event store is away: it is back in seconds after a restart.
+const STORE_RETRY: Duration = Duration::from_secs(5);
+
+/// State of these routes.
+#[derive(Clone)]
+pub struct InvoicerState {
+    /// Runs, and the ledger.
+    pub runs: BillingRuns,
+    /// Proofs.
+    pub prover: FeeProver,
+    /// Who is asking.
+    pub auth: AuthState,
+}
+
+impl FromRef<InvoicerState> for AuthState {
+    fn from_ref(state: &InvoicerState) -> Self {
+        state.auth.clone()
+    }
+}
+
+impl InvoicerState {
+    async fn connection(&self) -> Result<PoolConnection<Any>, ApiError> {
+        Ok(self.runs.database().pool().acquire().await.map_err(DatabaseError::from)?)
+    }
+}
+
+/// The routes.
+pub fn router(state: InvoicerState) -> Router {
+    Router::new().merge(runs::routes()).merge(invoices::routes()).merge(fees::routes()).with_state(state)
+}
+
+/// The description of the routes.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let mut document = runs::Document::openapi();
+    document.merge(invoices::Document::openapi());
+    document.merge(fees::Document::openapi());
+    document
+}
+
+impl From<LedgerError> for ApiError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Database(cause) => cause.into(),
+            other => ApiError::internal(other),
+        }
+    }
+}
+
+impl From<InputError> for ApiError {
+    fn from(error: InputError) -> Self {
+        match error {
+            InputError::Catalog(cause) => cause.into(),
+            InputError::Store(cause) => store_away(cause),
+            other => ApiError::internal(other),
+        }
+    }
+}
+
+impl From<RunError> for ApiError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Ledger(cause) => cause.into(),
+            RunError::Input(cause) => cause.into(),
+            RunError::Failed(reason) => ApiError::conflict("billing_failed", reason),
+            RunError::Unknown(_) => ApiError::not_found("Billing run"),
+            other @ RunError::Thread(_) => ApiError::internal(other),
+        }
+    }
+}
+
+impl From<ProveError> for ApiError {
+    fn from(error: ProveError) -> Self {
+        match error {
+            ProveError::Ledger(cause) => cause.into(),
+            ProveError::Input(cause) => cause.into(),
+            ProveError::Proof(ProofError::Rate(cause)) => store_away(cause),
+            ProveError::NotProvable(_) => ApiError::unprocessable("not_provable", error.to_string()),
+            ProveError::Proof(other) => ApiError::internal(other),
+        }
+    }
+}
+
+fn store_away(cause: RateError) -> ApiError {
+    let detail = "the event store does not answer now; nothing was changed";
+    ApiError::unavailable("event_store_unavailable", detail, STORE_RETRY).with_cause(cause)
+}

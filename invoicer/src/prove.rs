@@ -1,0 +1,172 @@
+//! Proving a fee of the ledger: usage is counted again from the event store by the rater; a flat fee is worked out again from
+//! the plan's version and the days it states. For the routes and for `tollgate prove`.
+//!
+//! It refuses to repair anything. A fee that does not hold is an answer, not an error.
+
+use crate::due::share_owed;
+use crate::inputs::{InputError, view_of};
+use crate::ledger::LedgerError;
+use crate::ledger::fees::{self, StoredFee};
+use crate::model::FeeKind;
+use aggregator::reads::PageRequest;
+use bigdecimal::BigDecimal;
+use catalog::billing::BillingScope;
+use catalog::{Catalog, DatabaseError};
+use domain::event::StoredEvent;
+use domain::ids::{FeeId, SubscriptionId};
+use domain::period::{BillingCalendar, Period, PeriodError, Timezones};
+use domain::quantity::Quantity;
+use rater::view::usage_interval;
+use rater::{FeeToProve, Figures, Proof, ProofError, Rater, RatingItem, RatingView, Since, ViewError};
+
+/// Why a fee could not be proved one way or the other.
+#[derive(Debug, thiserror::Error)]
+pub enum ProveError {
+    /// The ledger cannot be read, or holds a fee that cannot.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The catalog cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The store did not answer, or the catalog lacks what the fee names.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    /// Fees of this kind are not made from usage or a plan.
+    #[error("a fee of type '{0}' cannot be proved from usage or a plan")]
+    NotProvable(FeeKind),
+}
+
+impl From<ViewError> for ProveError {
+    fn from(error: ViewError) -> Self {
+        Self::Proof(error.into())
+    }
+}
+
+impl From<PeriodError> for ProveError {
+    fn from(error: PeriodError) -> Self {
+        Self::Proof(ViewError::from(error).into())
+    }
+}
+
+/// Proves fees. Cheap to clone.
+#[derive(Clone)]
+pub struct FeeProver {
+    catalog: Catalog,
+    rater: Rater,
+}
+
+impl FeeProver {
+    /// Over a catalog, whose database holds the ledger, and a rater.
+    #[must_use]
+    pub fn new(catalog: Catalog, rater: Rater) -> Self {
+        Self { catalog, rater }
+    }
+
+    /// Proves the fee `id` of any organization: for the operator's command line, never behind a route (I8). Absent: no such fee.
+    ///
+    /// # Errors
+    /// When it could not be proved one way or the other.
+    pub async fn prove_by_id(&self, id: FeeId) -> Result<Option<(StoredFee, Proof)>, ProveError> {
+        let mut connection =
+            self.catalog.database().pool().acquire().await.map_err(DatabaseError::from).map_err(LedgerError::from)?;
+        let Some(fee) = fees::get_of_any(&mut connection, id).await? else { return Ok(None) };
+        drop(connection);
+        let proof = self.prove(&fee).await?;
+        Ok(Some((fee, proof)))
+    }
+
+    /// Counts a fee again.
+    ///
+    /// # Errors
+    /// As [`FeeProver::prove_by_id`].
+    pub async fn prove(&self, fee: &StoredFee) -> Result<Proof, ProveError> {
+        let view = self.view(fee).await?;
+        match fee.kind {
+            FeeKind::Charge => Ok(self.rater.prove(&view, &stated(&view, fee)?).await?),
+            FeeKind::Subscription => plan_fee_again(&view, fee),
+            other => Err(ProveError::NotProvable(other)),
+        }
+    }
+
+    /// A page of exactly the events in a fee; a fee without usage has none.
+    ///
+    /// # Errors
+    /// As [`FeeProver::prove_by_id`].
+    pub async fn events(&self, fee: &StoredFee, page: PageRequest) -> Result<Vec<StoredEvent>, ProveError> {
+        if fee.kind != FeeKind::Charge {
+            return Ok(Vec::new());
+        }
+        let view = self.view(fee).await?;
+        Ok(self.rater.events_of_fee(&view, &stated(&view, fee)?, page).await?)
+    }
+
+    async fn view(&self, fee: &StoredFee) -> Result<RatingView, ProveError> {
+        Ok(view_of(&self.catalog, BillingScope::Customer(fee.organization, fee.customer)).await?)
+    }
+}
+
+/// What a usage fee states about itself, as the rater proves it.
+fn stated(view: &RatingView, fee: &StoredFee) -> Result<FeeToProve, ProveError> {
+    let subscription = subscription_of(fee)?;
+    let period = period_of(view, fee, subscription)?;
+    let item = RatingItem {
+        subscription,
+        period,
+        from: fee.from,
+        to: fee.to,
+        minimum_share: share_owed(&period, fee.from, fee.to),
+    };
+    Ok(FeeToProve {
+        item,
+        plan: fee.plan.ok_or_else(|| missing("plan_id", fee))?,
+        plan_version: fee.versions.plan,
+        charge: fee.charge.ok_or_else(|| missing("charge_id", fee))?,
+        metric_version: fee.versions.metric.ok_or_else(|| missing("metric_version", fee))?,
+        line_key: fee.line_key.clone(),
+        cut: fee.cut.clone().ok_or_else(|| missing("cut_id", fee))?,
+        billed: billed(fee)?,
+    })
+}
+
+/// The flat fee of the plan's version for the days between the fee's two instants.
+fn plan_fee_again(view: &RatingView, fee: &StoredFee) -> Result<Proof, ProveError> {
+    let subscription = subscription_of(fee)?;
+    let plan = view.plan_version(fee.plan.ok_or_else(|| missing("plan_id", fee))?, fee.versions.plan)?;
+    let period = period_of(view, fee, subscription)?;
+    let amount_cents = share_owed(&period, fee.from, fee.to).of_minor_units(plan.plan.amount);
+    let recomputed = Figures { units: Quantity::ONE, amount_cents, ..Figures::default() };
+    let billed = billed(fee)?;
+    Ok(Proof { holds: billed == recomputed, billed, recomputed, since: Since::default() })
+}
+
+fn period_of(view: &RatingView, fee: &StoredFee, id: SubscriptionId) -> Result<Period, ProveError> {
+    let subscription = view.subscription(id)?;
+    let customer = view.customer(subscription.customer_id)?;
+    let plan = fee.plan.ok_or_else(|| missing("plan_id", fee))?;
+    let plan = &view.plan_version(plan, fee.versions.plan)?.plan;
+    let interval = if fee.kind == FeeKind::Charge { usage_interval(plan) } else { plan.interval };
+    let zones = Timezones::parse(&customer.timezones)?;
+    let started_at = subscription.started_at.unwrap_or(fee.from);
+    let calendar = BillingCalendar::new(interval, subscription.billing_time, started_at, zones);
+    Ok(calendar.period_containing(fee.from))
+}
+
+/// What a fee says was billed.
+fn billed(fee: &StoredFee) -> Result<Figures, ProveError> {
+    let units: BigDecimal = fee.units.parse().map_err(|_| LedgerError::corrupt("fees.units", &fee.units))?;
+    let fingerprint = match &fee.fingerprint {
+        Some(digits) => {
+            u128::from_str_radix(digits, 16).map_err(|_| LedgerError::corrupt("fees.event_fingerprint", digits))?
+        }
+        None => 0,
+    };
+    Ok(Figures { events_count: fee.events_count, fingerprint, units: Quantity::from(units), amount_cents: fee.amount })
+}
+
+fn subscription_of(fee: &StoredFee) -> Result<SubscriptionId, ProveError> {
+    fee.subscription.ok_or_else(|| missing("subscription_id", fee))
+}
+
+fn missing(column: &str, fee: &StoredFee) -> ProveError {
+    ProveError::Ledger(LedgerError::corrupt(column, format_args!("nothing, in fee {}", fee.id)))
+}
