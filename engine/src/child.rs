@@ -159,16 +159,54 @@ fn ready_address(line: &str) -> Option<SocketAddr> {
 async fn log_lines(input: impl AsyncBufRead + Unpin, last_words: LastWords) {
     let mut lines = input.lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        tracing::info!(target: "engine", "{line}");
+        match severity(&line) {
+            Severity::Error => tracing::error!(target: "engine", "{line}"),
+            Severity::Warning => tracing::warn!(target: "engine", "{line}"),
+            Severity::Information => tracing::info!(target: "engine", "{line}"),
+            Severity::Detail => tracing::debug!(target: "engine", "{line}"),
+        }
         let said = line.strip_prefix("error: ").unwrap_or(&line).to_owned();
         let mut words = last_words.lock().unwrap_or_else(PoisonError::into_inner);
         *words = Some(said);
     }
 }
 
+#[derive(Debug, PartialEq, Eq)]
+enum Severity {
+    Error,
+    Warning,
+    Information,
+    Detail,
+}
+
+/// How grave a line of the process is, by the words of the engine's logger (`<Error>`), of ours (` ERROR `), or of the last
+/// line of all (`error: `). What follows an error of the engine on lines of its own is addresses in its code.
+fn severity(line: &str) -> Severity {
+    let says = |words: &[&str]| words.iter().any(|word| line.contains(word));
+    if says(&["<Error>", "<Fatal>", "<Critical>", " ERROR "]) || line.starts_with("error: ") {
+        return Severity::Error;
+    }
+    if says(&["<Warning>", " WARN "]) {
+        return Severity::Warning;
+    }
+    if says(&[" INFO "]) {
+        return Severity::Information;
+    }
+    Severity::Detail
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_as_grave_as_they_say() {
+        assert_eq!(severity("2026.11.23 00:29:41 [ 1 ] {} <Error> t.e: Part is broken"), Severity::Error);
+        assert_eq!(severity("2026-11-23T00:29:41Z  WARN engine: x"), Severity::Warning);
+        assert_eq!(severity("2026-11-23T00:29:41Z  INFO engine: open"), Severity::Information);
+        assert_eq!(severity("error: no space"), Severity::Error);
+        assert_eq!(severity("7. ? @ 0x0000000017b8e1db"), Severity::Detail);
+    }
 
     fn shell(script: &str) -> EngineCommand {
         EngineCommand { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()] }

@@ -5,7 +5,8 @@
 //! - parts are fsynced when inserted and when merged, and the sources of a merge are kept for a while, so that no power
 //!   loss finds a merged part half written and its sources gone (I1);
 //! - caches are bounded by the configured memory instead of 5 GiB each;
-//! - nothing is logged into system tables, and nothing is sent anywhere.
+//! - errors of background work are logged instead of swallowed; nothing is logged into system tables, and nothing is
+//!   sent anywhere.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,6 +17,19 @@ pub const PASSWORD_VARIABLE: &str = "TOLLGATE_ENGINE_PASSWORD";
 
 /// Shortest password that is served with; ours are 64 characters of hexadecimal.
 pub(crate) const SHORTEST_PASSWORD: usize = 16;
+
+/// Errors go to standard error: a broken part that is set aside, a merge that fails. Failed statements do not, as their
+/// clients have them; nor does what the engine says about its own threads when a connection closes.
+const LOGGING: &str = "  <log-level>error</log-level>
+  <logger>
+    <level>error</level>
+    <console>1</console>
+    <levels>
+      <logger><name>executeQuery</name><level>none</level></logger>
+      <logger><name>ThreadStatus</name><level>none</level></logger>
+    </levels>
+  </logger>
+";
 
 /// One engine.
 #[derive(Debug, Clone)]
@@ -30,7 +44,7 @@ pub struct EngineConfig {
     pub library: Option<PathBuf>,
     /// Ends the process when standard input closes, which is how an engine follows its parent's death.
     pub follow_stdin: bool,
-    /// Statements that run at once; further ones wait.
+    /// Statements that run at once, and as many INSERTs besides; further ones wait.
     pub concurrent_statements: usize,
     /// Bytes the engine may use in all, 0 for nine tenths of the machine's memory.
     pub max_memory_bytes: u64,
@@ -94,6 +108,7 @@ impl EngineConfig {
             ("old_parts_lifetime", self.old_parts_seconds.to_string()),
         ];
         let mut text = String::from("<clickhouse>\n");
+        text.push_str(LOGGING);
         add_elements(&mut text, "  ", &server);
         text.push_str("  <merge_tree>\n");
         add_elements(&mut text, "    ", &merge_tree);

@@ -42,8 +42,8 @@ impl Job {
         let request = &self.request;
         let result = Input::new(body, request.input, request.framed_input)
             .and_then(|mut input| self.answer(&mut input, &mut sink));
-        self.running.finish();
-        self.registry.end(&self.request.query_id);
+        // The id is free before the client hears of the end, or its next request could be refused.
+        drop(self);
         sink.end(result);
     }
 
@@ -126,6 +126,13 @@ impl Job {
         let parameters = [("id".to_owned(), id.to_owned())];
         let statement = Statement { text: text.as_bytes(), format: default_format, parameters: &parameters };
         self.in_session(|connection| stream(connection, statement, sink).map(|client| client == Client::Listens))
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.running.finish();
+        self.registry.end(&self.request.query_id);
     }
 }
 

@@ -3,7 +3,8 @@
 //! Routes: `/ping` and `/replicas_status` answer `Ok.` to anyone (they say only that the process listens); `/` answers
 //! statements, and `Ok.` when there is none. HTTP/1.1 only, as ClickHouse.
 //!
-//! At most `slots` statements run at once; further ones wait in line, and leave it when their client does.
+//! A bounded number of statements runs at once; further ones wait in line, and leave it when their client does. INSERTs have
+//! a line of their own: reports that hold all places, or clients that read them slowly, do not hold up ingestion.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::sink::{Head, PIECES_IN_FLIGHT, Reply, Sink, versioned};
 
 /// Body bytes read before a request asks for a slot, so that a slow sender of a usual batch holds none.
 const READ_AHEAD: usize = 8 << 20;
+const INSERT: &[u8] = b"INSERT";
 /// The longest form: a statement and its parameters.
 const FORM_LIMIT: usize = 64 << 20;
 
@@ -36,9 +38,31 @@ pub(crate) struct Server {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) password: String,
-    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) slots: Slots,
     pub(crate) version: String,
     pub(crate) timezone: HeaderValue,
+}
+
+/// Places for statements under way.
+pub(crate) struct Slots {
+    inserts: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+}
+
+impl Slots {
+    /// `count` places for INSERTs and as many for everything else.
+    pub(crate) fn new(count: usize) -> Self {
+        Self { inserts: Arc::new(Semaphore::new(count)), others: Arc::new(Semaphore::new(count)) }
+    }
+
+    /// The line to wait in. An INSERT that hides behind a comment or an encoding waits with the others.
+    fn line_for(&self, request: &QueryRequest, body: &RawBody) -> Arc<Semaphore> {
+        let by_url = request.query.as_bytes();
+        let first = if by_url.is_empty() { body.arrived.front().map_or(&[][..], |piece| piece) } else { by_url };
+        let word = first.trim_ascii_start().get(..INSERT.len());
+        let inserts = word.is_some_and(|word| word.eq_ignore_ascii_case(INSERT));
+        Arc::clone(if inserts { &self.inserts } else { &self.others })
+    }
 }
 
 impl Server {
@@ -88,10 +112,8 @@ impl Server {
     }
 
     async fn run(&self, request: QueryRequest, body: RawBody) -> Result<Response<ResponseBody>, Exception> {
-        let slot = Arc::clone(&self.slots)
-            .acquire_owned()
-            .await
-            .map_err(|_| Exception::internal("the engine is shutting down"))?;
+        let line = self.slots.line_for(&request, &body);
+        let slot = line.acquire_owned().await.map_err(|_| Exception::internal("the engine is shutting down"))?;
         let query_id = request.query_id.clone();
         let running = self.registry.begin(&query_id)?;
         let guard = CancelGuard::new(&running, &self.sessions);
@@ -105,7 +127,7 @@ impl Server {
         });
         let answered = reply.await.map_err(|_| Exception::internal("the statement ended without an answer"))?;
         let mut response = match answered {
-            Reply::Whole(head, body) => respond(&head, ResponseBody::whole(body)),
+            Reply::Whole(head, whole) => respond(&head, ResponseBody::whole(whole)),
             Reply::Streamed(head, first) => respond(&head, ResponseBody::streamed(first, pieces, guard)),
             Reply::Failed(exception) => self.failed(&exception),
         };

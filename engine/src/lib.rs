@@ -29,6 +29,7 @@ pub use auth::USER;
 pub use child::EngineCommand;
 pub use config::{EngineConfig, PASSWORD_VARIABLE};
 pub use error::EngineError;
+pub use ffi::exit_process;
 pub use library::{LIBRARY_VARIABLE, check_library, find_library};
 pub use serve::serve;
 pub use supervisor::{EngineState, Supervisor};

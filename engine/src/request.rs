@@ -68,7 +68,7 @@ impl QueryRequest {
         for (name, value) in pairs {
             match name.as_str() {
                 "query" => request.query = value,
-                "database" => request.session.database = Some(value).filter(|name| !name.is_empty()),
+                "database" => request.session.database = Some(value).filter(|given| !given.is_empty()),
                 "default_format" if header(headers, "x-clickhouse-format").is_none() => {
                     request.default_format = value;
                 }

@@ -16,12 +16,12 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use crate::config::{EngineConfig, SHORTEST_PASSWORD};
 use crate::error::EngineError;
 use crate::ffi::Library;
-use crate::http::Server;
+use crate::http::{Server, Slots};
 use crate::library::find_library;
 use crate::lock::DirectoryLock;
 use crate::running::Registry;
@@ -34,7 +34,8 @@ const CLOSE: Duration = Duration::from_secs(10);
 /// Network threads: parsing requests and copying bytes between sockets is all they do.
 const NETWORK_THREADS: usize = 2;
 
-/// Runs an engine until its end. On success the process should exit: the library cannot be started twice.
+/// Runs an engine until its end. On success the process should end by [`crate::exit_process`]: the library cannot be started
+/// twice, and its exit handlers take a second.
 ///
 /// Prints one line `{"listening":"127.0.0.1:PORT"}` on standard output when it is ready; everything else goes to the log.
 ///
@@ -67,6 +68,7 @@ pub fn serve(config: EngineConfig) -> Result<(), EngineError> {
     server.sessions.close_idle();
     // The last connection closes with the server, and the engine with it.
     drop(server);
+    tracing::info!("the engine is closed");
     Ok(())
 }
 
@@ -75,10 +77,11 @@ fn open(config: &EngineConfig, library: &Arc<Library>) -> Result<Server, EngineE
     std::fs::create_dir_all(config.store_dir()).map_err(unusable)?;
     std::fs::write(config.file(), config.xml()).map_err(unusable)?;
     let slots = config.concurrent_statements.max(1);
-    let sessions = Sessions::open(library, config.arguments(), &config.data_dir, slots)?;
+    let sessions = Sessions::open(library, config.arguments(), &config.data_dir, slots * 2)?;
     let value = |expression: &str| sessions.value(expression).map_err(|error| EngineError::Unusable(error.text));
     let version = value("version()")?;
     let timezone = value("timezone()")?;
+    warn_of_broken_parts(&value("(SELECT count() FROM system.detached_parts)")?);
     tracing::info!(version, data_dir = %config.data_dir.display(), "the ClickHouse engine is open");
     Ok(Server {
         timezone: HeaderValue::from_str(&timezone).map_err(|error| EngineError::Unusable(error.to_string()))?,
@@ -86,8 +89,19 @@ fn open(config: &EngineConfig, library: &Arc<Library>) -> Result<Server, EngineE
         sessions: Arc::new(sessions),
         registry: Arc::new(Registry::default()),
         password: config.password.clone(),
-        slots: Arc::new(Semaphore::new(slots)),
+        slots: Slots::new(slots),
     })
+}
+
+/// The engine sets parts aside that it cannot read and goes on without their rows: that must not stay silent (I9).
+fn warn_of_broken_parts(count: &str) {
+    if count != "0" {
+        tracing::error!(
+            count,
+            "parts of tables are broken and were set aside; their rows are missing. \
+             See system.detached_parts, and restore them from a backup"
+        );
+    }
 }
 
 async fn listen(config: &EngineConfig, server: &Arc<Server>) -> Result<(), EngineError> {

@@ -242,10 +242,9 @@ mod tests {
             panic!("not running");
         };
         kill(process_id);
-        let restarting = |state: &EngineState| matches!(state, EngineState::Restarting { attempt: 1, reason } if reason.contains("signal: 9"));
+        let restarting = |now: &EngineState| matches!(now, EngineState::Restarting { attempt: 1, reason } if reason.contains("signal: 9"));
         state.wait_for(restarting).await.unwrap();
-        let again =
-            |state: &EngineState| matches!(state, EngineState::Running { process_id: new } if *new != process_id);
+        let again = |now: &EngineState| matches!(now, EngineState::Running { process_id: new } if *new != process_id);
         state.wait_for(again).await.unwrap();
         supervisor.stop().await;
         assert_eq!(*state.borrow(), EngineState::Stopped);

@@ -24,6 +24,9 @@ struct Arguments {
     /// Bytes the engine may use in all.
     #[arg(long, default_value_t = 0)]
     max_memory_bytes: u64,
+    /// Seconds to wait for another engine to let go of the data directory.
+    #[arg(long, default_value_t = 10)]
+    lock_wait_seconds: u64,
     /// Deletes the data directory at the end: for tests.
     #[arg(long)]
     delete_data: bool,
@@ -33,13 +36,18 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::builder()
+                .with_default_directive(tracing::Level::INFO.into())
+                .from_env_lossy(),
+        )
         .init();
     let arguments = Arguments::parse();
     let password = std::env::var(PASSWORD_VARIABLE).unwrap_or_default();
     let mut config = EngineConfig::new(&arguments.data_dir, password);
     config.listen = arguments.listen;
     config.follow_stdin = !arguments.standalone;
+    config.lock_wait_seconds = arguments.lock_wait_seconds;
     config.max_memory_bytes = arguments.max_memory_bytes;
     let result = engine::serve(config);
     if arguments.delete_data
@@ -49,7 +57,7 @@ fn main() -> ExitCode {
         tracing::warn!(%error, "the data directory could not be deleted");
     }
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => engine::exit_process(0),
         Err(error) => {
             tracing::error!("{error}");
             eprintln!("error: {error}");

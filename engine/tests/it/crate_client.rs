@@ -18,7 +18,7 @@ fn usage(id: u64) -> Usage {
     Usage {
         id,
         customer: format!("customer {}", id % 10),
-        amount: (id % 3 != 0).then(|| i64::try_from(id).unwrap() - 5),
+        amount: (!id.is_multiple_of(3)).then(|| i64::try_from(id).unwrap() - 5),
         tags: vec![format!("tag{id}"), String::new()],
     }
 }
