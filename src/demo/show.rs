@@ -69,7 +69,7 @@ fn invoice_table(invoice: &Value) -> comfy_table::Table {
             .find_map(|field| line[*field].as_str().filter(|title| !title.is_empty()))
             .unwrap_or("fee");
         let units = text(line.get("units").or_else(|| line.get("quantity")).unwrap_or(&Value::Null));
-        let amount = text(line.get("amount_cents").unwrap_or(&Value::Null));
+        let amount = text(line.get("amount_cents").or_else(|| line.get("amount")).unwrap_or(&Value::Null));
         shown.add_row([title.to_string(), grouped(&units), money(&amount, &currency)]);
     }
     shown.add_row(["total", "", &money(&text(&invoice["total_cents"]), &currency)]);
