@@ -16,8 +16,10 @@ use nix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 const EVENTS: u64 = 1_000;
@@ -142,7 +144,11 @@ fn with_sonic(body: &[u8]) -> EventBatch {
 }
 
 fn with_scanner(body: &[u8]) -> EventBatch {
-    parse_batch(body, LIMITS, OrganizationId(uuid::Uuid::nil()), Timestamp(0)).unwrap()
+    // A set of codes as the catalog's snapshot has one: looking a code up is part of the cost.
+    static CODES: LazyLock<HashSet<&str>> = LazyLock::new(|| HashSet::from(["generated_tokens", "context_tokens"]));
+    let mut batch = EventBatch::new(OrganizationId(uuid::Uuid::nil()), Timestamp(0));
+    parse_batch(body, LIMITS, &|code| CODES.contains(code), &mut batch).unwrap();
+    batch
 }
 
 fn push_again(parsed: &EventBatch) -> EventBatch {

@@ -16,8 +16,11 @@ use std::borrow::Cow;
 /// Longest text of `precise_total_amount_cents`: sign, 38 digits, point, 38 digits, exponent, and as much again of zeros.
 const MAX_DECIMAL_CHARS: usize = 160;
 
+/// Whether the organization has a metric of this code.
+pub type KnowsCode<'c> = &'c dyn Fn(&str) -> bool;
+
 /// Reads events from a text and collects what is wrong with them.
-pub(super) struct EventReader<'a> {
+pub(super) struct EventReader<'a, 'c> {
     pub(super) scanner: Scanner<'a>,
     pub(super) problems: Problems,
     /// Index of the event that is being read, in a list.
@@ -25,6 +28,9 @@ pub(super) struct EventReader<'a> {
     /// The list went past its limit and was left there.
     pub(super) has_too_many: bool,
     field: Option<Field>,
+    knows_code: KnowsCode<'c>,
+    /// The code accepted last: events of one metric mostly come together, and need one look-up then.
+    known_code: &'a str,
     /// The event that is being read. It stays here, and is filled in place, because moving it costs as much as a name.
     draft: Draft<'a>,
 }
@@ -75,16 +81,27 @@ impl Draft<'_> {
     }
 }
 
-impl<'a> EventReader<'a> {
-    pub(super) fn new(body: &'a [u8], max_depth: u32) -> Scan<Self> {
+impl<'a, 'c> EventReader<'a, 'c> {
+    pub(super) fn new(body: &'a [u8], max_depth: u32, knows_code: KnowsCode<'c>) -> Scan<Self> {
         let scanner = Scanner::new(body, max_depth)?;
         let (problems, draft) = (Problems::default(), Draft::default());
-        Ok(Self { scanner, problems, event: None, has_too_many: false, field: None, draft })
+        Ok(Self { scanner, problems, event: None, has_too_many: false, field: None, knows_code, known_code: "", draft })
     }
 
     /// What is being read, for a flaw of the text.
-    pub(super) fn place(&self) -> Place {
+    fn place(&self) -> Place {
         Place::Event { event: self.event, field: self.field }
+    }
+
+    /// What is wrong with the body, after a scan that ended with `end`.
+    pub(super) fn outcome(self, end: Scan<()>) -> Result<(), Problems> {
+        let events = self.problems.events;
+        match end {
+            // What else is wrong with such a text cannot be known.
+            Err(syntax) => Err(Problems { events, ..malformed(self.place(), *syntax) }),
+            Ok(()) if self.problems.is_empty() => Ok(()),
+            Ok(()) => Err(self.problems),
+        }
     }
 
     /// The event read last, as a batch takes it.
@@ -94,10 +111,9 @@ impl<'a> EventReader<'a> {
 
     /// Reads the event that begins here; its problems are collected.
     pub(super) fn event(&mut self) -> Scan<()> {
+        self.problems.events += 1;
         if self.scanner.kind() != Kind::Object {
-            self.scanner.value()?;
-            self.report(Flaw::NotAnObject);
-            return Ok(());
+            return self.refuse(Flaw::NotAnObject);
         }
         self.draft = Draft::default();
         let opened = self.scanner.open_object();
@@ -124,8 +140,8 @@ impl<'a> EventReader<'a> {
     #[inline]
     fn member(&mut self, field: Field) -> Scan<()> {
         match field {
-            Field::TransactionId => self.draft.transaction_id = self.name_text()?,
-            Field::Code => self.draft.code = self.name_text()?,
+            Field::TransactionId => self.draft.transaction_id = self.name_text()?.unwrap_or_default(),
+            Field::Code => self.code()?,
             Field::ExternalCustomerId => self.draft.customer = self.subject()?,
             Field::ExternalSubscriptionId => self.draft.subscription = self.subject()?,
             Field::Timestamp => self.timestamp()?,
@@ -143,23 +159,42 @@ impl<'a> EventReader<'a> {
 
     /// Reports that a value has the wrong type, and passes it.
     #[cold]
-    fn refuse(&mut self, flaw: Flaw) -> Scan<Cow<'a, str>> {
+    fn refuse(&mut self, flaw: Flaw) -> Scan<()> {
         self.scanner.value()?;
         self.report(flaw);
-        Ok(Cow::Borrowed(""))
+        Ok(())
     }
 
-    /// A name of 1–255 characters; empty when it is reported.
+    /// A name of 1–255 characters; `None` when it is reported.
     #[inline]
-    fn name_text(&mut self) -> Scan<Cow<'a, str>> {
+    fn name_text(&mut self) -> Scan<Option<Cow<'a, str>>> {
         if self.scanner.kind() != Kind::String {
-            return self.refuse(Flaw::NotAString);
+            return self.refuse(Flaw::NotAString).map(|()| None);
         }
         let text = self.scanner.string()?.decode()?;
-        if let Some(flaw) = flaw_of_name(&text) {
-            self.report(flaw);
+        match flaw_of_name(&text) {
+            None => Ok(Some(text)),
+            Some(flaw) => {
+                self.report(flaw);
+                Ok(None)
+            }
         }
-        Ok(text)
+    }
+
+    #[inline]
+    fn code(&mut self) -> Scan<()> {
+        let Some(code) = self.name_text()? else { return Ok(()) };
+        if code != self.known_code {
+            if !(self.knows_code)(&code) {
+                self.report(Flaw::UnknownCode(code.into_owned()));
+                return Ok(());
+            }
+            if let Cow::Borrowed(text) = code {
+                self.known_code = text;
+            }
+        }
+        self.draft.code = code;
+        Ok(())
     }
 
     /// A name that may be absent, also as null.
@@ -168,16 +203,15 @@ impl<'a> EventReader<'a> {
         if self.scanner.kind() == Kind::Null {
             return self.scanner.value().map(|_| Cow::Borrowed(""));
         }
-        let problems_before = self.problems.total;
         let text = self.name_text()?;
-        self.draft.subject_is_wrong |= self.problems.total > problems_before;
-        Ok(text)
+        self.draft.subject_is_wrong |= text.is_none();
+        Ok(text.unwrap_or_default())
     }
 
     #[inline]
     fn timestamp(&mut self) -> Scan<()> {
         if self.scanner.kind() != Kind::String {
-            return self.refuse(Flaw::NotATimeText).map(drop);
+            return self.refuse(Flaw::NotATimeText);
         }
         let text = self.scanner.string()?.decode()?;
         match event_time(&text) {
@@ -190,7 +224,7 @@ impl<'a> EventReader<'a> {
     #[inline]
     fn properties(&mut self) -> Scan<()> {
         if self.scanner.kind() != Kind::Object {
-            return self.refuse(Flaw::NotAnObject).map(drop);
+            return self.refuse(Flaw::NotAnObject);
         }
         self.draft.properties = self.scanner.value()?;
         Ok(())
@@ -202,7 +236,7 @@ impl<'a> EventReader<'a> {
             Kind::String => self.scanner.string()?.decode()?,
             Kind::Number => Cow::Borrowed(self.scanner.number()?),
             Kind::Null => return self.scanner.value().map(|_| Cow::Borrowed("")),
-            _ => return self.refuse(Flaw::NotANumber),
+            _ => return self.refuse(Flaw::NotANumber).map(|()| Cow::Borrowed("")),
         };
         match Quantity::parse(&text) {
             Ok(_) if text.len() > MAX_DECIMAL_CHARS => self.report(QuantityError::TooLong.into()),
@@ -227,7 +261,7 @@ impl<'a> EventReader<'a> {
     }
 }
 
-/// A flaw of the text as the only problem of a body: what else is wrong with it cannot be known.
+/// A flaw of the text as the only problem of a body.
 pub(super) fn malformed(place: Place, syntax: Syntax) -> Problems {
     Problems::only(place, Flaw::Malformed(syntax))
 }

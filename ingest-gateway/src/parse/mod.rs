@@ -21,12 +21,11 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
+pub use event::KnowsCode;
 pub use problem::{Field, Flaw, MAX_LISTED_PROBLEMS, Place, Problem, Problems};
 pub use scan::{Malformed, Syntax};
 
 use domain::event_batch::EventBatch;
-use domain::ids::OrganizationId;
-use domain::time::Timestamp;
 use event::{EventReader, malformed};
 use scan::{Kind, Scan};
 
@@ -43,44 +42,44 @@ pub struct ParseLimits {
 ///
 /// # Errors
 /// What is wrong with it; the batch is unchanged then.
-pub fn parse_event(body: &[u8], limits: ParseLimits, batch: &mut EventBatch) -> Result<(), Problems> {
-    let mut reader = EventReader::new(body, limits.max_depth).map_err(|syntax| malformed(Place::BODY, *syntax))?;
-    match read_event(&mut reader) {
-        Err(syntax) => Err(malformed(reader.place(), *syntax)),
-        Ok(()) if reader.problems.is_empty() => {
-            batch.push(&reader.row());
-            Ok(())
-        }
-        Ok(()) => Err(reader.problems),
+pub fn parse_event(
+    body: &[u8],
+    limits: ParseLimits,
+    knows_code: KnowsCode<'_>,
+    batch: &mut EventBatch,
+) -> Result<(), Problems> {
+    let mut reader =
+        EventReader::new(body, limits.max_depth, knows_code).map_err(|syntax| malformed(Place::BODY, *syntax))?;
+    let end = read_event(&mut reader);
+    if end.is_ok() && reader.problems.is_empty() {
+        batch.push(&reader.row());
     }
+    reader.outcome(end)
 }
 
-fn read_event(reader: &mut EventReader<'_>) -> Scan<()> {
+fn read_event(reader: &mut EventReader<'_, '_>) -> Scan<()> {
     reader.scanner.skip_white();
     reader.event()?;
     reader.scanner.end()
 }
 
-/// The events of `{"events": […]}`, all or none.
+/// Appends the events of `{"events": […]}` to `batch`, which is empty.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with it; the batch is to be thrown away then.
 pub fn parse_batch(
     body: &[u8],
     limits: ParseLimits,
-    organization: OrganizationId,
-    now: Timestamp,
-) -> Result<EventBatch, Problems> {
-    let mut reader = EventReader::new(body, limits.max_depth).map_err(|syntax| malformed(Place::BODY, *syntax))?;
-    let mut batch = EventBatch::new(organization, now);
-    match read_envelope(&mut reader, &mut batch, limits.max_events) {
-        Err(syntax) => Err(malformed(reader.place(), *syntax)),
-        Ok(()) if reader.problems.is_empty() => Ok(batch),
-        Ok(()) => Err(reader.problems),
-    }
+    knows_code: KnowsCode<'_>,
+    batch: &mut EventBatch,
+) -> Result<(), Problems> {
+    let mut reader =
+        EventReader::new(body, limits.max_depth, knows_code).map_err(|syntax| malformed(Place::BODY, *syntax))?;
+    let end = read_envelope(&mut reader, batch, limits.max_events);
+    reader.outcome(end)
 }
 
-fn read_envelope(reader: &mut EventReader<'_>, batch: &mut EventBatch, max_events: usize) -> Scan<()> {
+fn read_envelope(reader: &mut EventReader<'_, '_>, batch: &mut EventBatch, max_events: usize) -> Scan<()> {
     reader.scanner.skip_white();
     if reader.scanner.kind() != Kind::Object {
         reader.scanner.value()?;
@@ -113,7 +112,7 @@ fn read_envelope(reader: &mut EventReader<'_>, batch: &mut EventBatch, max_event
     reader.scanner.end()
 }
 
-fn read_events(reader: &mut EventReader<'_>, batch: &mut EventBatch, max_events: usize) -> Scan<()> {
+fn read_events(reader: &mut EventReader<'_, '_>, batch: &mut EventBatch, max_events: usize) -> Scan<()> {
     if reader.scanner.kind() != Kind::Array {
         reader.scanner.value()?;
         reader.problems.add(Place::Events, Flaw::NotAList);

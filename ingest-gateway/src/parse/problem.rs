@@ -184,13 +184,15 @@ pub struct Problems {
     pub listed: Vec<Problem>,
     /// How many there are in all.
     pub total: usize,
+    /// Events that were read, good and bad.
+    pub events: usize,
 }
 
 impl Problems {
     /// A body with this one problem.
     #[must_use]
     pub fn only(place: Place, flaw: Flaw) -> Self {
-        Self { listed: vec![Problem { place, flaw }], total: 1 }
+        Self { listed: vec![Problem { place, flaw }], total: 1, events: 0 }
     }
 
     /// Adds one; past the limit it is only counted.
@@ -199,6 +201,12 @@ impl Problems {
         if self.listed.len() < MAX_LISTED_PROBLEMS {
             self.listed.push(Problem { place, flaw });
         }
+    }
+
+    /// Whether one of those listed is an unknown code: a newer picture of the catalog may cure it.
+    #[must_use]
+    pub fn has_unknown_code(&self) -> bool {
+        self.listed.iter().any(|problem| matches!(problem.flaw, Flaw::UnknownCode(_)))
     }
 
     /// Whether nothing is wrong.

@@ -2,7 +2,8 @@
 
 use super::reference::{self, Verdict};
 use super::*;
-use domain::time::TimestampError;
+use domain::ids::OrganizationId;
+use domain::time::{Timestamp, TimestampError};
 use proptest::prelude::*;
 use std::fmt::Write as _;
 
@@ -14,12 +15,13 @@ fn new_batch() -> EventBatch {
 }
 
 fn fast_batch(body: &[u8], limits: ParseLimits) -> Result<EventBatch, Problems> {
-    parse_batch(body, limits, OrganizationId(uuid::Uuid::nil()), Timestamp(0))
+    let mut batch = new_batch();
+    parse_batch(body, limits, &|_| true, &mut batch).map(|()| batch)
 }
 
 fn fast_event(body: &[u8], limits: ParseLimits) -> Result<EventBatch, Problems> {
     let mut batch = new_batch();
-    let outcome = parse_event(body, limits, &mut batch);
+    let outcome = parse_event(body, limits, &|_| true, &mut batch);
     assert_eq!(batch.len(), usize::from(outcome.is_ok()), "a refused event leaves the batch as it was");
     outcome.map(|()| batch)
 }
@@ -129,6 +131,18 @@ fn a_batch_says_which_event_which_field_and_why() {
 }
 
 #[test]
+fn an_unknown_code_is_a_problem_of_each_event_that_has_it() {
+    let event = |code: &str| format!("{{{}}}", OK.replace("\"c\"", code));
+    let codes = [r#""c""#, r#""x""#, r#""c""#, r#""\u0063""#, r#""x""#, r#""""#];
+    let body = format!("{{\"events\":[{}]}}", codes.map(event).join(","));
+    let problems = parse_batch(body.as_bytes(), LIMITS, &|code| code == "c", &mut new_batch()).unwrap_err();
+    let found: Vec<(Place, Flaw)> = problems.listed.into_iter().map(|problem| (problem.place, problem.flaw)).collect();
+    let at = |index| Place::Event { event: Some(index), field: Some(Field::Code) };
+    let unknown = || Flaw::UnknownCode("x".into());
+    assert_eq!(found, [(at(1), unknown()), (at(4), unknown()), (at(5), Flaw::Empty)]);
+}
+
+#[test]
 fn all_problems_are_counted_and_a_hundred_listed() {
     let body = format!("{{\"events\":[{}]}}", vec!["1"; 250].join(","));
     let problems = fast_batch(body.as_bytes(), LIMITS).unwrap_err();
@@ -140,7 +154,8 @@ fn ten_thousand_events_are_accepted_and_one_more_refused() {
     let events = |count| format!("{{\"events\":[{}]}}", vec![format!("{{{OK}}}"); count].join(","));
     assert_eq!(fast_batch(events(10_000).as_bytes(), LIMITS).unwrap().len(), 10_000);
     let problems = fast_batch(events(10_001).as_bytes(), LIMITS).unwrap_err();
-    assert_eq!(problems, Problems::only(Place::Events, Flaw::TooManyEvents(10_000)));
+    let too_many = Problems::only(Place::Events, Flaw::TooManyEvents(10_000));
+    assert_eq!(problems, Problems { events: 10_000, ..too_many });
 }
 
 #[test]
@@ -183,7 +198,7 @@ fn a_flaw_of_the_text_names_event_field_and_byte() {
     let place = Place::Event { event: Some(1), field: Some(Field::Properties) };
     let at = body.find("NaN").unwrap();
     let syntax = Syntax { at, what: Malformed::BadNumber };
-    assert_eq!(problems, Problems::only(place, Flaw::Malformed(syntax)));
+    assert_eq!(problems, Problems { events: 2, ..Problems::only(place, Flaw::Malformed(syntax)) });
 }
 
 /// JSON texts, most of them valid, with awkward names, numbers, escapes and white space.
