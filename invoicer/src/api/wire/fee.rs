@@ -1,0 +1,123 @@
+//! Fees on the wire.
+
+use crate::ledger::LedgerError;
+use crate::ledger::fees::StoredFee;
+use crate::model::{FeeKind, FeePayment, FeeVersions};
+use domain::ids::{ChargeId, CustomerId, FeeId, InvoiceId, PlanId, SubscriptionId};
+use domain::position::Cut;
+use domain::time::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+/// A fee.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = FeeResponse)]
+pub struct FeeRecord {
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: FeeId,
+    /// On which invoice.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub invoice_id: Option<InvoiceId>,
+    /// By which charge.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub charge_id: Option<ChargeId>,
+    /// By which plan.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub plan_id: Option<PlanId>,
+    /// For which subscription.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub subscription_id: Option<SubscriptionId>,
+    /// By which commitment.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub commitment_id: Option<uuid::Uuid>,
+    /// Who owes it.
+    #[schema(value_type = uuid::Uuid)]
+    pub customer_id: CustomerId,
+    /// Why it is owed.
+    pub fee_type: FeeKind,
+    /// ISO 4217.
+    pub currency: String,
+    /// Rounded once to minor units.
+    pub amount_cents: String,
+    /// The same before rounding.
+    pub precise_amount_cents: String,
+    /// Taxes.
+    pub taxes_amount_cents: String,
+    /// With taxes.
+    pub total_amount_cents: String,
+    /// Quantity.
+    pub units: String,
+    /// Events in it.
+    pub events_count: u64,
+    /// 128-bit sum over exactly these events, 32 hexadecimal digits; null for a fee without usage.
+    pub event_fingerprint: Option<String>,
+    /// Price of a unit.
+    pub unit_amount_cents: String,
+    /// Whether it is paid.
+    pub payment_status: FeePayment,
+    /// Title.
+    pub description: String,
+    /// Code of the metric.
+    pub metric_code: Option<String>,
+    /// The prices used, and what else explains the amount.
+    #[schema(value_type = Object)]
+    pub properties: Box<RawValue>,
+    /// First instant it covers.
+    #[schema(value_type = String, format = DateTime)]
+    pub period_start: Timestamp,
+    /// First instant after it.
+    #[schema(value_type = String, format = DateTime)]
+    pub period_end: Timestamp,
+    /// Up to which position of each partition events were in; null for a fee without usage.
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub cut: Option<Cut>,
+    /// Versions of plan and metric it was rated from.
+    #[schema(value_type = Object)]
+    pub versions: FeeVersions,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+}
+
+impl FeeRecord {
+    /// As the contract spells a stored fee.
+    ///
+    /// # Errors
+    /// When the ledger holds what cannot be read.
+    pub fn read(fee: &StoredFee) -> Result<Self, LedgerError> {
+        Ok(Self {
+            id: fee.id,
+            invoice_id: fee.invoice,
+            charge_id: fee.charge,
+            plan_id: fee.plan,
+            subscription_id: fee.subscription,
+            commitment_id: None,
+            customer_id: fee.customer,
+            fee_type: fee.kind,
+            currency: fee.currency.to_string(),
+            amount_cents: fee.amount.to_string(),
+            precise_amount_cents: fee.precise_amount.clone(),
+            taxes_amount_cents: "0".into(),
+            total_amount_cents: fee.amount.to_string(),
+            units: fee.units.clone(),
+            events_count: fee.events_count,
+            event_fingerprint: fee.fingerprint.clone(),
+            unit_amount_cents: fee.unit_amount.clone(),
+            payment_status: fee.payment,
+            description: fee.description.clone(),
+            metric_code: fee.metric_code.clone(),
+            properties: RawValue::from_string(fee.properties.clone())?,
+            period_start: fee.from,
+            period_end: fee.to,
+            cut: fee.cut.clone(),
+            versions: fee.versions,
+            created_at: fee.created_at,
+            updated_at: fee.updated_at,
+        })
+    }
+}
