@@ -4,7 +4,6 @@ use super::result::RunResult;
 use super::text::{bytes, figure, grouped, micros, span};
 use crate::audit::report::AuditReport;
 use crate::measure::latency::Percentiles;
-use crate::measure::ratio::per_second;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 /// All tables of a run, ready to print.
@@ -51,6 +50,13 @@ fn headline(result: &RunResult) -> String {
         bytes(total.bytes),
         grouped(total.retries),
     );
+    if let Some(held) = result.held() {
+        let p99 = micros(held.latency.p99);
+        text.push_str(&format!(
+            "\nHeld: {} events/s, p99 {p99} (98 % of the offered, p99 up to 1 s)",
+            grouped(held.offered)
+        ));
+    }
     if result.measured.saturated {
         text.push_str("\nSaturated: requests went out more than 2 s after they were due; the run ended there.");
     }
@@ -59,17 +65,12 @@ fn headline(result: &RunResult) -> String {
 
 fn phases(result: &RunResult) -> Table {
     let mut phases = table(&["phase", "offered/s", "acknowledged/s", "p50", "p90", "p99", "p99.9", "max"]);
-    let mut start = std::time::Duration::ZERO;
-    for (index, phase) in result.measured.summary.phases.iter().enumerate() {
-        let (length, rate) = result.asked.segments.get(index).copied().unwrap_or((result.asked.duration, 0));
-        let offered = if result.asked.closed { "–".to_owned() } else { grouped(rate) };
-        // Until its last answer: a phase whose answers came late was not served at the rate it was offered.
-        let served = length.max(phase.last_answer.saturating_sub(start));
+    for phase in result.phases() {
+        let offered = if result.asked.closed { "–".to_owned() } else { grouped(phase.offered) };
         let latency = &phase.latency;
-        let mut row = vec![span(start), offered, figure(per_second(phase.tally.acknowledged, served))];
+        let mut row = vec![span(phase.start), offered, figure(phase.acknowledged)];
         row.extend([latency.p50, latency.p90, latency.p99, latency.p999, latency.max].map(micros));
         phases.add_row(row);
-        start += length;
     }
     let late = &result.measured.summary.lateness;
     phases.add_row(vec![

@@ -34,6 +34,7 @@ async fn a_closed_loop_with_echo_and_a_probe_is_accounted_for() {
     let mut options = options(&system, Profile::Steady);
     (options.closed, options.echo, options.probe) = (true, true, true);
     options.demand.batch = 10;
+    options.demand.duration = std::time::Duration::from_millis(200);
     options.senders = 1;
     let (result, state) = run(&options).await.unwrap();
     assert!(result.audit.as_ref().unwrap().holds(), "{:#?}", result.audit);

@@ -1,8 +1,6 @@
 //! The events of the server under test, and the faults it can be told to commit. Everything is counted the slow way, from the
 //! JSON as it came.
 
-use domain::identity::EventId;
-use domain::ids::OrganizationId;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeSet, HashMap};
@@ -54,6 +52,10 @@ pub(crate) enum Taken {
 impl Store {
     pub(crate) fn with(faults: Faults) -> Self {
         Self { faults, ..Self::default() }
+    }
+
+    pub(crate) fn all(&self) -> &[Value] {
+        &self.events
     }
 
     pub(crate) fn take(&mut self, events: Vec<Value>) -> Taken {
@@ -129,11 +131,6 @@ impl Store {
 
     pub(crate) fn of_customer(&self, customer: &str) -> Vec<Value> {
         self.events.iter().filter(|event| event["external_customer_id"] == customer).cloned().collect()
-    }
-
-    pub(crate) fn by_id(&self, organization: OrganizationId, id: EventId) -> Option<Value> {
-        let is = |event: &&Value| EventId::derive(organization, event["transaction_id"].as_str().unwrap()) == id;
-        self.events.iter().find(is).cloned()
     }
 
     pub(crate) fn rejections(&self) -> Value {
