@@ -8,6 +8,7 @@
 //! - [`rate`]: asking them, and pricing the answers ([`rated`] is what comes out)
 //! - [`aggregate`]: the same quantities from single events, for charges that look at events one by one
 //! - [`proof`]: one fee counted again, event by event
+//! - [`api`]: usage and events over HTTP
 //!
 //! It refuses to read clocks, to write anything, and to know invoices.
 //!
@@ -15,6 +16,7 @@
 //! once), I8 (every question names its organization), I9 (what no charge takes is counted and can be listed).
 
 pub mod aggregate;
+pub mod api;
 #[cfg(test)]
 mod fixtures;
 pub mod intervals;
@@ -28,6 +30,7 @@ pub mod usage;
 pub mod view;
 pub mod whose_usage;
 
+pub use api::{RaterState, openapi, router};
 pub use proof::{FeeToProve, Figures, Proof, ProofError, Since};
 pub use rate::{RateError, Rater};
 pub use rated::{Line, RateProblem, RatedCharge, RatedItem, RatingItem};

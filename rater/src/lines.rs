@@ -5,9 +5,11 @@
 //! matches none is priced by the charge's own properties. Inside its filter it belongs to the group of its values for the
 //! properties that the filter (or the charge) is grouped by; a property that is absent is a value of its own.
 //!
+//! The filter keys that a metric declares say what charges may filter by; they leave no event out.
+//!
 //! Values are compared as texts; `"*any value*"` accepts every event that has the property.
 
-use domain::catalog::{ChargeFilter, Metric};
+use domain::catalog::ChargeFilter;
 use domain::pricing::PriceModel;
 use std::collections::BTreeMap;
 
@@ -118,13 +120,6 @@ impl Group {
             .collect::<serde_json::Map<_, _>>()
             .into()
     }
-}
-
-/// Whether an event counts for a metric at all: it must match every filter key the metric declares (no values: any).
-pub fn counts_for<'a>(metric: &Metric, value_of: impl Fn(&str) -> Option<&'a str>) -> bool {
-    metric.filters.iter().all(|filter| {
-        value_of(&filter.key).is_some_and(|value| filter.values.is_empty() || accepts(&filter.values, value))
-    })
 }
 
 fn accepts(accepted: &[String], value: &str) -> bool {

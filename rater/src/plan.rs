@@ -189,15 +189,7 @@ impl<'a> Planner<'a> {
         let charges: Vec<&RatableCharge> =
             plan.charges.iter().flatten().filter(|ratable| ratable.charge.metric_id == metric.id).collect();
         let way = way(metric, &charges);
-        let needed = deciding_keys(metric, &charges, way);
-        let keys = match self.view.extracted_dimensions(organization, &metric.code) {
-            // What was extracted when the events were written is answered without reading raw properties; rows that are finer
-            // than needed are added up.
-            Some(extracted) if way != Way::Events && !needed.is_empty() && covers(extracted, &needed) => {
-                extracted.to_vec()
-            }
-            _ => needed,
-        };
+        let keys = deciding_keys(&charges, way);
         let (query, scope) = self.query_for(organization, metric, &keys, way);
         let shape = Arc::new(Shape { rules, keys, way, query, scope });
         self.shapes.insert(key, shape.clone());
@@ -244,20 +236,14 @@ impl<'a> Planner<'a> {
 
 /// All properties that decide where an event of the metric belongs, sorted; for distinct counts also the operation, to see
 /// where something was removed.
-fn deciding_keys(metric: &Metric, charges: &[&RatableCharge], way: Way) -> Vec<String> {
-    let of_lines = charges.iter().flat_map(|ratable| ratable.lines.keys());
-    let of_metric = metric.filters.iter().map(|filter| &filter.key);
-    let mut keys: Vec<String> = of_lines.chain(of_metric).cloned().collect();
+fn deciding_keys(charges: &[&RatableCharge], way: Way) -> Vec<String> {
+    let mut keys: Vec<String> = charges.iter().flat_map(|ratable| ratable.lines.keys()).cloned().collect();
     if way == Way::LoneRows {
         keys.push(OPERATION_TYPE.into());
     }
     keys.sort();
     keys.dedup();
     keys
-}
-
-fn covers(extracted: &[String], needed: &[String]) -> bool {
-    needed.iter().all(|key| extracted.binary_search(key).is_ok())
 }
 
 fn way(metric: &Metric, charges: &[&RatableCharge]) -> Way {

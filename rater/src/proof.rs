@@ -11,7 +11,7 @@ use crate::aggregate::MetricRules;
 use crate::price::{Terms, price_charge};
 use crate::rate::{RateError, Rater, span_of};
 use crate::rated::{RateProblem, RatedCharge, RatingItem};
-use crate::usage::{EventRules, UsageEvent, from_events, keys_of};
+use crate::usage::{EventRules, UsageEvent, from_events};
 use crate::view::{RatableCharge, RatablePlan, RatingView, ViewError};
 use crate::whose_usage::usage_of;
 use aggregator::reads::PageRequest;
@@ -120,7 +120,6 @@ struct Case<'a> {
     plan: Arc<RatablePlan>,
     ratable: RatableCharge,
     rules: MetricRules,
-    keys: Vec<String>,
     query: UsageQuery,
 }
 
@@ -236,15 +235,14 @@ impl<'a> Case<'a> {
             cut: fee.cut.clone(),
             by_dimensions: false,
         };
-        let keys = keys_of(&ratable.lines, &metric);
-        Ok(Self { fee, plan, ratable, rules, keys, query })
+        Ok(Self { fee, plan, ratable, rules, query })
     }
 
     fn event_rules(&self) -> EventRules<'_> {
         EventRules {
             lines: &self.ratable.lines,
             metric: &self.rules,
-            keys: &self.keys,
+            keys: self.ratable.lines.keys(),
             span: span_of(&self.fee.item),
             exponent: self.plan.plan.currency.exponent(),
         }
@@ -252,13 +250,13 @@ impl<'a> Case<'a> {
 
     /// Whether every event of the windows is in the fee.
     fn takes_everything(&self) -> bool {
-        self.ratable.lines.is_plain() && self.rules.metric.filters.is_empty() && self.fee.line_key.is_empty()
+        self.ratable.lines.is_plain() && self.fee.line_key.is_empty()
     }
 
     /// The events of the fee itself, of all those of its charge.
     fn ids(&self, events: &[UsageEvent]) -> HashSet<EventId> {
         let rules = self.event_rules();
-        let belongs = |event: &&UsageEvent| rules.line_key_of(event).is_some_and(|key| key == self.fee.line_key);
+        let belongs = |event: &&UsageEvent| rules.line_key_of(event) == self.fee.line_key;
         events.iter().filter(belongs).map(|event| event.id).collect()
     }
 

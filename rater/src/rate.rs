@@ -10,7 +10,6 @@
 //! things about one slot, fails the whole rating: nothing is guessed.
 
 use crate::aggregate::Span;
-use crate::lines::counts_for;
 use crate::plan::{PlannedItem, RatingPlan, Way, plan};
 use crate::price::{Terms, price_charge};
 use crate::rated::{RateProblem, RatedCharge, RatedItem, RatingItem};
@@ -175,10 +174,9 @@ fn rows_stand_alone(plan: &RatingPlan, slot: usize, ratable: &RatableCharge, row
         let values = row_dimensions(row);
         let dimensions = Dimensions { keys: &shape.keys, values: &values };
         let removes = dimensions.get(crate::aggregate::OPERATION_TYPE) == Some("remove");
-        let counts = counts_for(&shape.rules.metric, |key| dimensions.get(key));
         let line = ratable.lines.line_of(|key| dimensions.get(key));
         let fee = (line, ratable.lines.group_of(line, |key| dimensions.get(key)));
-        !counts || (!removes && seen.insert(fee))
+        !removes && seen.insert(fee)
     })
 }
 

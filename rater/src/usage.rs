@@ -1,7 +1,7 @@
 //! The usage of one charge's fees: put together from the store's rows, or from single events. Both ways give the same.
 
 use crate::aggregate::{MetricEvent, MetricRules, Span, Value, aggregate};
-use crate::lines::{ChargeLines, Group, counts_for};
+use crate::lines::{ChargeLines, Group};
 use crate::rated::Line;
 use aggregator::extract::{dimension_of, field, number_of};
 use aggregator::usage::UsageRow;
@@ -76,9 +76,6 @@ pub fn from_rows(lines: &ChargeLines, metric: &Metric, keys: &[String], rows: &[
     for row in rows {
         let values = row_dimensions(row);
         let dimensions = Dimensions { keys, values: &values };
-        if !counts_for(metric, |key| dimensions.get(key)) {
-            continue;
-        }
         let line = lines.line_of(|key| dimensions.get(key));
         let group = lines.group_of(line, |key| dimensions.get(key));
         merge(usage.entry((line, group)).or_default(), metric.aggregation, row);
@@ -141,7 +138,7 @@ pub struct EventRules<'a> {
     pub lines: &'a ChargeLines,
     /// The metric.
     pub metric: &'a MetricRules,
-    /// Properties that decide where an event belongs: those of the lines and of the metric's filters, sorted.
+    /// Properties that decide where an event belongs, sorted.
     pub keys: &'a [String],
     /// What is rated, of which period.
     pub span: Span,
@@ -150,33 +147,21 @@ pub struct EventRules<'a> {
 }
 
 impl EventRules<'_> {
-    /// The line and group of an event; absent when it does not count for the metric.
-    fn place_of(&self, event: &UsageEvent) -> Option<(usize, Group)> {
+    /// The line and group of an event.
+    fn place_of(&self, event: &UsageEvent) -> (usize, Group) {
         let read = |key: &String| dimension_of(field(&event.properties, key)).map(std::borrow::Cow::into_owned);
         let values: Vec<Option<String>> = self.keys.iter().map(read).collect();
         let dimensions = Dimensions { keys: self.keys, values: &values };
-        if !counts_for(&self.metric.metric, |key| dimensions.get(key)) {
-            return None;
-        }
         let line = self.lines.line_of(|key| dimensions.get(key));
-        Some((line, self.lines.group_of(line, |key| dimensions.get(key))))
+        (line, self.lines.group_of(line, |key| dimensions.get(key)))
     }
 
-    /// The key of the fee that an event is in; absent when it does not count for the metric.
+    /// The key of the fee that an event is in.
     #[must_use]
-    pub fn line_key_of(&self, event: &UsageEvent) -> Option<String> {
-        let (line, group) = self.place_of(event)?;
-        Some(Line { filter: self.lines.all()[line].filter, group, ..Line::default() }.key())
+    pub fn line_key_of(&self, event: &UsageEvent) -> String {
+        let (line, group) = self.place_of(event);
+        Line { filter: self.lines.all()[line].filter, group, ..Line::default() }.key()
     }
-}
-
-/// The properties that decide where an event of a charge belongs, sorted.
-#[must_use]
-pub fn keys_of(lines: &ChargeLines, metric: &Metric) -> Vec<String> {
-    let mut keys: Vec<String> = metric.filters.iter().map(|filter| &filter.key).chain(lines.keys()).cloned().collect();
-    keys.sort();
-    keys.dedup();
-    keys
 }
 
 /// Usage of a charge from single events, in any order.
@@ -184,9 +169,7 @@ pub fn keys_of(lines: &ChargeLines, metric: &Metric) -> Vec<String> {
 pub fn from_events(rules: EventRules<'_>, events: &[UsageEvent]) -> UsageByLine {
     let mut by_line: BTreeMap<(usize, Group), Vec<&UsageEvent>> = BTreeMap::new();
     for event in events {
-        if let Some(place) = rules.place_of(event) {
-            by_line.entry(place).or_default().push(event);
-        }
+        by_line.entry(rules.place_of(event)).or_default().push(event);
     }
     let usage = by_line.into_iter().map(|((line, group), members)| {
         let model = &rules.lines.all()[line].model;

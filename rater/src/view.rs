@@ -10,7 +10,6 @@ use domain::catalog::{Charge, Customer, Interval, Metric, Plan, Subscription};
 use domain::ids::{ChargeId, CustomerId, MetricId, OrganizationId, PlanId, SubscriptionId};
 use domain::period::{BillingCalendar, Period, PeriodError, Timezones};
 use domain::pricing::{PriceModel, PropertyError, group_keys, overlaid};
-use domain::snapshot::CatalogSnapshot;
 use domain::time::Timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -78,7 +77,6 @@ pub struct RatingView {
     by_external_id: HashMap<(OrganizationId, String), Vec<usize>>,
     plans: HashMap<PlanId, Vec<Arc<RatablePlan>>>,
     metrics: HashMap<MetricId, Vec<Arc<Metric>>>,
-    snapshot: Option<Arc<CatalogSnapshot>>,
 }
 
 impl RatingView {
@@ -120,20 +118,6 @@ impl RatingView {
             versions.sort_by_key(|metric| (metric.valid_from, metric.version));
         }
         view
-    }
-
-    /// With what the event path extracts, so that the store is asked for that (and not for less, which would be slower).
-    #[must_use]
-    pub fn with_snapshot(mut self, snapshot: Arc<CatalogSnapshot>) -> Self {
-        self.snapshot = Some(snapshot);
-        self
-    }
-
-    /// The dimensions that are extracted from events of `code` as they are written, sorted.
-    #[must_use]
-    pub fn extracted_dimensions(&self, organization: OrganizationId, code: &str) -> Option<&[String]> {
-        let entry = self.snapshot.as_ref()?.organizations.get(&organization)?;
-        entry.metrics.get(code).map(|metric| metric.dimensions.as_slice())
     }
 
     /// All subscriptions, oldest first.

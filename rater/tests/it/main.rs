@@ -1,0 +1,13 @@
+//! Rating on a real engine, through the real writer.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../src/fixtures.rs"]
+mod fixtures;
+mod naive;
+mod rating;
+mod store;
+mod view {
+    //! Where the shared fixtures look for it.
+    pub use rater::RatingView;
+}
