@@ -1,4 +1,22 @@
 //! Organizations, API keys, customers, billable metrics, plans and subscriptions: storage and REST.
+//!
+//! Purpose: the one place that writes them. Rating and billing read them in bulk ([`billing`]), the event path through a
+//! snapshot ([`Catalog::snapshot`]); routes over them are [`router`].
+//!
+//! It refuses to know ClickHouse, events, fees and invoices. Other components take part in its actions through the hooks of
+//! [`state`], and keep their tables in the same [`database`].
+//!
+//! Where to look:
+//! - storage: [`database`] (SQLite or PostgreSQL), [`catalog`] (the handle), `schema/` (tables by version)
+//! - resources, each with `wire` (contract form and checks), `storage`, `api`: [`organization`], [`customer`], [`metric`],
+//!   [`plan`], [`subscription`]
+//! - for others: [`billing`], [`idempotency`], [`routes_not_built`]
+//!
+//! Invariants: I3 (versions of plans, charges, metrics and time zones are kept for ever), I6 (a zone holds from an instant on),
+//! I8 (every query carries the organization).
+//!
+//! Failure behaviour: a request either commits one transaction or changes nothing; what the client did wrong is 4xx with its
+//! place, a ledger that cannot be written is 503.
 
 pub mod billing;
 pub mod catalog;
@@ -11,9 +29,16 @@ pub mod metric;
 pub mod organization;
 mod page;
 pub mod plan;
+mod router;
+pub mod routes_not_built;
 mod schema;
 mod snapshot;
 pub mod state;
+pub mod subscription;
 
+pub use billing::{BillingCatalog, BillingOrganization, BillingScope};
 pub use catalog::Catalog;
 pub use database::{Database, DatabaseError, Dialect, WriteTransaction};
+pub use router::{openapi, operations, router};
+pub use routes_not_built::not_built;
+pub use state::{CatalogState, ClockMoved, Done, OrganizationWiped};

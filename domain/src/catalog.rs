@@ -77,7 +77,8 @@ pub struct Metric {
     pub recurring: bool,
     /// Rounding of the quantity.
     pub rounding: Option<(RoundingFunction, u32)>,
-    /// Only events whose properties match every key count; from `filters` at creation.
+    /// What charges may filter by: declared keys with their allowed values. They leave no event out: one that no filter of a
+    /// charge takes is priced by the charge's own properties.
     pub filters: Vec<MetricFilter>,
 }
 

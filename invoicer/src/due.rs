@@ -16,7 +16,7 @@ mod share;
 pub use share::share_owed;
 
 use crate::local_days::later_by_days;
-use domain::catalog::{Customer, Subscription};
+use domain::catalog::{Customer, Subscription, SubscriptionStatus};
 use domain::ids::SubscriptionId;
 use domain::period::{BillingCalendar, Period, PeriodError, Proration, Timezones};
 use domain::time::Timestamp;
@@ -154,6 +154,10 @@ pub fn due_of(
     else {
         return Ok(DueList::default());
     };
+    if subscription.status == SubscriptionStatus::Pending {
+        // Its start is only planned: once it is activated everything since then is due.
+        return Ok(DueList::default());
+    }
     let zones = Timezones::parse(&billable.customer.timezones)?;
     let mut list = DueList::default();
     for part in [Part::PlanFee, Part::Usage] {

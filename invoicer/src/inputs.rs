@@ -2,8 +2,8 @@
 //! installation and a cluster differ.
 
 use async_trait::async_trait;
-use catalog::billing::{self, BillingScope};
-use catalog::{Catalog, DatabaseError};
+use catalog::billing::change_mark;
+use catalog::{BillingCatalog, BillingScope, Catalog, DatabaseError};
 use domain::ids::OrganizationId;
 use domain::position::Cut;
 use domain::time::Timestamp;
@@ -93,26 +93,32 @@ impl DirectInputs {
 /// # Errors
 /// When it cannot be read.
 pub async fn view_of(catalog: &Catalog, scope: BillingScope) -> Result<RatingView, InputError> {
-    let all = billing::read(catalog.database(), scope).await?;
-    // Parsing the prices of every plan version keeps a processor busy.
-    let built =
-        tokio::task::spawn_blocking(move || RatingView::new(all.customers, all.subscriptions, all.plans, all.metrics));
-    built.await.map_err(|error| InputError::Thread(error.to_string()))
+    view_over(catalog.billing_catalog(scope).await?).await
+}
+
+/// Parsing the prices of every plan version keeps a processor busy, so it is done off the event loop.
+async fn view_over(all: BillingCatalog) -> Result<RatingView, InputError> {
+    let build = move || {
+        let plans = all.plans.into_values().flatten().collect();
+        let metrics = all.metrics.into_values().flatten().collect();
+        RatingView::new(all.customers.into_values().collect(), all.subscriptions, plans, metrics)
+    };
+    tokio::task::spawn_blocking(build).await.map_err(|error| InputError::Thread(error.to_string()))
 }
 
 #[async_trait]
 impl BillingInputs for DirectInputs {
     async fn catalog_mark(&self) -> Result<String, InputError> {
-        Ok(billing::change_mark(self.catalog.database()).await?)
+        Ok(change_mark(self.catalog.database()).await?)
     }
 
     async fn world(&self, organization: Option<OrganizationId>) -> Result<World, InputError> {
-        let scope = organization.map_or(BillingScope::Everything, BillingScope::Organization);
-        let view = Arc::new(view_of(&self.catalog, scope).await?);
+        let scope = organization.map_or(BillingScope::All, BillingScope::Organization);
+        let all = self.catalog.billing_catalog(scope).await?;
         let now = self.clock.now();
-        let sandboxes = billing::sandboxes(self.catalog.database()).await?;
-        let sandboxes = sandboxes.into_iter().map(|(id, clock)| (id, clock.unwrap_or(now))).collect();
-        Ok(World { view, sandboxes })
+        let sandboxes = all.organizations.iter().filter(|(_, organization)| organization.sandbox);
+        let sandboxes = sandboxes.map(|(id, organization)| (*id, organization.clock.unwrap_or(now))).collect();
+        Ok(World { view: Arc::new(view_over(all).await?), sandboxes })
     }
 
     async fn cut(&self) -> Result<Cut, InputError> {

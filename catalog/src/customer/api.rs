@@ -7,13 +7,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use http_api::idempotency::idempotent;
 use http_api::{ApiError, Authenticated, JsonBody, ListParams, PathArguments, collection, total_count};
 
 pub(crate) fn routes(state: &CatalogState) -> Router<CatalogState> {
-    let root = get(list).post(create).layer(from_fn_with_state(state.idempotency(), idempotent));
+    let root = post(create).layer(from_fn_with_state(state.idempotency(), idempotent)).get(list);
     collection(Router::new(), "/v1/customers", root)
         .route("/v1/customers/{customer_id}", get(read).put(update).delete(remove))
 }

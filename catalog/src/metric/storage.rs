@@ -32,7 +32,11 @@ impl Catalog {
         for filter in &filters {
             filter_storage::insert(&mut write, organization, metric.id, filter, now).await?;
         }
-        let keys = filters.iter().map(|filter| filter.key.clone()).collect();
+        let mut keys: std::collections::BTreeSet<String> = filters.iter().map(|filter| filter.key.clone()).collect();
+        if metric.aggregation_type == domain::catalog::Aggregation::UniqueCount {
+            // A distinct count asks whether anything was removed: without this every rating of it would read raw properties.
+            keys.insert("operation_type".to_owned());
+        }
         dimensions::add(&mut write, organization, metric.id, &keys).await?;
         insert_version(&mut write, organization, &metric, filters, now).await?;
         self.commit_shown(write, organization).await?;

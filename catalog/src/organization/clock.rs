@@ -76,7 +76,7 @@ pub(crate) async fn move_clock(
     now: Timestamp,
 ) -> Result<Vec<Done>, ApiError> {
     state.catalog.set_sandbox_clock(organization, now, state.auth.clock.now()).await?;
-    let mut done = Vec::new();
+    let mut done = state.catalog.advance(Some(organization), now).await?;
     for other in &state.clock_moved {
         done.extend(other.clock_moved(organization, now).await?);
     }

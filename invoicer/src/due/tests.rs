@@ -199,6 +199,10 @@ fn a_pending_subscription_and_a_plan_without_fee_owe_nothing() {
     let mut world = World::new(Interval::Monthly, BillingTime::Calendar, "2024-01-10T00:00:00Z");
     world.change_plan(|plan| plan.amount = MinorUnits(0));
     assert_eq!(world.shares("2024-04-01T00:00:00Z"), []);
+    world.change_plan(|plan| plan.amount = MinorUnits(1000));
+    world.subscription.status = SubscriptionStatus::Pending;
+    assert_eq!(world.shares("2024-04-01T00:00:00Z"), []);
+    world.subscription.status = SubscriptionStatus::Active;
     world.subscription.started_at = None;
     assert_eq!(world.due(&Frontiers::default(), at("2030-01-01T00:00:00Z"), Reach::Everything), DueList::default());
 }

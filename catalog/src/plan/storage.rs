@@ -1,0 +1,352 @@
+//! Storage of plans and their versions.
+
+use crate::catalog::{Catalog, found};
+use crate::columns::{Columns, name_of, to_json};
+use crate::database::{DatabaseError, WriteTransaction};
+use crate::metric::wire::MetricFilterRecord;
+use crate::metric::{self, dimensions, filter_storage};
+use crate::page::Listing;
+use crate::plan::charges;
+use crate::plan::document::{ChargeOptions, PlanDocument, PlanRow};
+use crate::plan::identity::{charge_id, continued};
+use crate::plan::wire::{ChargeInput, PlanCreate, PlanResponse, PlanUpdate};
+use domain::catalog::{Charge, Plan};
+use domain::ids::{MetricId, OrganizationId, PlanId};
+use domain::money::MinorUnits;
+use domain::time::Timestamp;
+use http_api::{ApiError, Checks, ListParams};
+use std::collections::{BTreeMap, HashMap};
+
+impl Catalog {
+    /// Makes a plan with its charges, as version 1.
+    ///
+    /// # Errors
+    /// 422 and 400 as [`charges::checked`], 409 when the code is taken in the organization.
+    pub async fn create_plan(
+        &self,
+        organization: OrganizationId,
+        new: &PlanCreate,
+        now: Timestamp,
+    ) -> Result<PlanResponse, ApiError> {
+        new.check()?;
+        let mut checks = Checks::new();
+        let currency = crate::fields::SharedChecks::currency(&mut checks, "currency", &new.currency);
+        checks.finish()?;
+        let mut write = self.write().await?;
+        let charges = read_charges(&mut write, organization, &new.charges).await?;
+        let plan = Plan {
+            id: PlanId::random(),
+            version: 1,
+            valid_from: now,
+            code: new.code.clone(),
+            name: new.name.clone(),
+            interval: new.interval,
+            amount: MinorUnits(new.amount_cents),
+            currency,
+            pay_in_advance: new.pay_in_advance,
+            trial_period_days: new.trial_period_days,
+            bill_charges_monthly: new.bill_charges_monthly,
+            charges,
+        };
+        let document = PlanDocument {
+            charge_options: new.charges.iter().map(|charge| options_of(charge, now)).collect(),
+            plan,
+            minimum_commitment: new.minimum_commitment.clone(),
+            usage_thresholds: new.usage_thresholds.clone(),
+            tax_codes: new.tax_codes.clone(),
+        };
+        let row = PlanRow { document, description: new.description.clone(), created_at: now, updated_at: now };
+        insert(&mut write, organization, &row).await?;
+        write_version(&mut write, organization, &row.document, now).await?;
+        self.commit_shown(write, organization).await?;
+        Ok(row.response())
+    }
+
+    /// One plan as it is now.
+    ///
+    /// # Errors
+    /// 404 when the organization has no such plan.
+    pub async fn plan(&self, organization: OrganizationId, id: PlanId) -> Result<PlanResponse, ApiError> {
+        self.plan_row(organization, id).await.map(PlanRow::response)
+    }
+
+    pub(crate) async fn plan_row(&self, organization: OrganizationId, id: PlanId) -> Result<PlanRow, ApiError> {
+        let row = sqlx::query("SELECT * FROM plans WHERE organization_id = $1 AND id = $2")
+            .bind(organization.to_string())
+            .bind(id.to_string())
+            .fetch_optional(self.database().pool())
+            .await
+            .map_err(DatabaseError::from)?;
+        Ok(PlanRow::read(&row.ok_or_else(|| ApiError::not_found("Plan"))?)?)
+    }
+
+    /// A page of an organization's plans, and their number.
+    ///
+    /// # Errors
+    /// 422 for an unknown order.
+    pub async fn plans(
+        &self,
+        organization: OrganizationId,
+        params: &ListParams,
+    ) -> Result<(Vec<PlanResponse>, i64), ApiError> {
+        let listing = Listing {
+            table: "plans",
+            condition: "organization_id = $1",
+            bound: &[organization.to_string()],
+            orders: &["created_at", "updated_at", "code", "name", "amount_cents", "currency", "trial_period_days"],
+        };
+        let (rows, total) = listing.page(self.database().pool(), params).await?;
+        let plans: Vec<PlanRow> = rows.iter().map(PlanRow::read).collect::<Result<_, _>>()?;
+        Ok((plans.into_iter().map(PlanRow::response).collect(), total))
+    }
+
+    /// Changes what was sent, as a new version when rating or invoicing can see it.
+    ///
+    /// # Errors
+    /// 404 when the organization has no such plan, 422 and 400 as [`charges::checked`].
+    pub async fn update_plan(
+        &self,
+        organization: OrganizationId,
+        id: PlanId,
+        change: &PlanUpdate,
+        now: Timestamp,
+    ) -> Result<PlanResponse, ApiError> {
+        change.check()?;
+        let mut write = self.write().await?;
+        let row = sqlx::query("SELECT * FROM plans WHERE organization_id = $1 AND id = $2")
+            .bind(organization.to_string())
+            .bind(id.to_string())
+            .fetch_optional(write.connection())
+            .await
+            .map_err(DatabaseError::from)?;
+        let mut kept = PlanRow::read(&row.ok_or_else(|| ApiError::not_found("Plan"))?)?;
+        let changed = changed_document(&mut write, organization, &kept.document, change, now).await?;
+        if let Some(description) = &change.description {
+            kept.description.clone_from(description);
+        }
+        kept.updated_at = now;
+        let is_new_version = !changed.says_the_same(&kept.document);
+        if is_new_version {
+            kept.document = changed;
+            write_version(&mut write, organization, &kept.document, now).await?;
+        }
+        update_row(&mut write, organization, &kept).await?;
+        self.commit_shown(write, organization).await?;
+        Ok(kept.response())
+    }
+
+    /// Deletes a plan that no subscription ever had.
+    ///
+    /// # Errors
+    /// 404 when the organization has no such plan, 409 when a subscription references it.
+    pub async fn delete_plan(&self, organization: OrganizationId, id: PlanId) -> Result<(), ApiError> {
+        let mut write = self.write().await?;
+        let deleted = sqlx::query("DELETE FROM plans WHERE organization_id = $1 AND id = $2")
+            .bind(organization.to_string())
+            .bind(id.to_string())
+            .execute(write.connection())
+            .await
+            .map_err(|fault| match fault.into() {
+                DatabaseError::ForeignKey(_) => {
+                    ApiError::conflict("plan_in_use", "subscriptions reference the plan; ended ones keep it too")
+                }
+                other => other.into(),
+            })?
+            .rows_affected();
+        found(deleted, "Plan")?;
+        Ok(self.commit_shown(write, organization).await?)
+    }
+
+    /// How many subscriptions each plan has, ended ones included; plans without any are left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn plan_subscription_counts(
+        &self,
+        organization: OrganizationId,
+    ) -> Result<BTreeMap<String, i64>, ApiError> {
+        let rows = sqlx::query(
+            "SELECT plan_id, COUNT(*) AS subscriptions FROM subscriptions WHERE organization_id = $1 GROUP BY plan_id",
+        )
+        .bind(organization.to_string())
+        .fetch_all(self.database().pool())
+        .await
+        .map_err(DatabaseError::from)?;
+        let mut counts = BTreeMap::new();
+        for row in &rows {
+            counts.insert(row.text("plan_id")?, row.integer("subscriptions")?);
+        }
+        Ok(counts)
+    }
+}
+
+fn options_of(charge: &ChargeInput, now: Timestamp) -> ChargeOptions {
+    ChargeOptions {
+        tax_codes: charge.tax_codes.clone(),
+        accepts_target_wallet: charge.accepts_target_wallet,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+/// Checks charges against the metrics of the organization.
+async fn read_charges(
+    write: &mut WriteTransaction,
+    organization: OrganizationId,
+    inputs: &[ChargeInput],
+) -> Result<Vec<Charge>, ApiError> {
+    let mut filters_of: HashMap<MetricId, Vec<MetricFilterRecord>> = HashMap::new();
+    for input in inputs {
+        let metric = input.billable_metric_id;
+        if filters_of.contains_key(&metric) || !metric::storage::exists(write, organization, metric).await? {
+            continue;
+        }
+        filters_of.insert(metric, filter_storage::of_metric(write, organization, metric).await?);
+    }
+    charges::checked(inputs, &filters_of)
+}
+
+/// The next version with the changes, whether or not they change anything.
+async fn changed_document(
+    write: &mut WriteTransaction,
+    organization: OrganizationId,
+    kept: &PlanDocument,
+    change: &PlanUpdate,
+    now: Timestamp,
+) -> Result<PlanDocument, ApiError> {
+    let mut checks = Checks::new();
+    if let Some(code) = change.code.as_ref().filter(|code| **code != kept.plan.code) {
+        checks.broken("code", "the code of a plan cannot change", code.as_str());
+    }
+    if change.interval.is_some_and(|interval| interval != kept.plan.interval) {
+        checks.broken("interval", "the interval of a plan cannot change: make a new plan", serde_json::Value::Null);
+    }
+    let currency = match &change.currency {
+        Some(code) => crate::fields::SharedChecks::currency(&mut checks, "currency", code),
+        None => kept.plan.currency,
+    };
+    checks.finish()?;
+    let mut next = kept.clone();
+    next.plan.version += 1;
+    next.plan.valid_from = now;
+    next.plan.currency = currency;
+    next.plan.name = change.name.clone().unwrap_or(next.plan.name);
+    next.plan.amount = change.amount_cents.map_or(next.plan.amount, MinorUnits);
+    next.plan.trial_period_days = change.trial_period_days.unwrap_or(next.plan.trial_period_days);
+    next.plan.pay_in_advance = change.pay_in_advance.unwrap_or(next.plan.pay_in_advance);
+    next.plan.bill_charges_monthly = change.bill_charges_monthly.unwrap_or(next.plan.bill_charges_monthly);
+    next.minimum_commitment = change.minimum_commitment.clone().unwrap_or(next.minimum_commitment);
+    next.usage_thresholds = change.usage_thresholds.clone().unwrap_or(next.usage_thresholds);
+    next.tax_codes = change.tax_codes.clone().unwrap_or(next.tax_codes);
+    if let Some(inputs) = &change.charges {
+        next.plan.charges = read_charges(write, organization, inputs).await?;
+        next.charge_options = inputs.iter().map(|input| options_of(input, now)).collect();
+        continue_charges(kept, &mut next);
+    }
+    Ok(next)
+}
+
+/// Gives charges that are the same line as before their ids and dates back.
+fn continue_charges(kept: &PlanDocument, next: &mut PlanDocument) {
+    let lines = |charges: &[Charge]| charges.iter().map(|charge| (charge.metric_id, charge.model)).collect::<Vec<_>>();
+    let matches = continued(&lines(&kept.plan.charges), &lines(&next.plan.charges));
+    for (position, found) in matches.into_iter().enumerate() {
+        let charge = &mut next.plan.charges[position];
+        let Some((old, old_options)) = found.map(|at| (&kept.plan.charges[at], &kept.charge_options[at])) else {
+            charge.id = charge_id(None);
+            continue;
+        };
+        charge.id = charge_id(Some(old.id));
+        let options = &mut next.charge_options[position];
+        options.created_at = old_options.created_at;
+        let unchanged = old == charge
+            && old_options.tax_codes == options.tax_codes
+            && old_options.accepts_target_wallet == options.accepts_target_wallet;
+        if unchanged {
+            options.updated_at = old_options.updated_at;
+        }
+    }
+}
+
+/// Keeps the version for ever, with what it references, and makes its metrics carry the dimensions it needs.
+async fn write_version(
+    write: &mut WriteTransaction,
+    organization: OrganizationId,
+    document: &PlanDocument,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let (plan, version) = (document.plan.id.to_string(), i64::from(document.plan.version));
+    sqlx::query("INSERT INTO plan_versions (plan_id, version, organization_id, document) VALUES ($1, $2, $3, $4)")
+        .bind(&plan)
+        .bind(version)
+        .bind(organization.to_string())
+        .bind(to_json(document)?)
+        .execute(write.connection())
+        .await
+        .map_err(DatabaseError::from)?;
+    for (charge, options) in document.plan.charges.iter().zip(&document.charge_options) {
+        sqlx::query("INSERT INTO plan_charges (plan_id, version, charge_id, metric_id) VALUES ($1, $2, $3, $4)")
+            .bind(&plan)
+            .bind(version)
+            .bind(charge.id.to_string())
+            .bind(charge.metric_id.to_string())
+            .execute(write.connection())
+            .await
+            .map_err(DatabaseError::from)?;
+        let keys = charges::dimension_keys(charge, options.accepts_target_wallet);
+        dimensions::grow(write, organization, charge.metric_id, &keys, now).await?;
+    }
+    Ok(())
+}
+
+async fn insert(write: &mut WriteTransaction, organization: OrganizationId, row: &PlanRow) -> Result<(), ApiError> {
+    let plan = &row.document.plan;
+    sqlx::query(
+        "INSERT INTO plans (id, organization_id, code, name, description, billing_interval, amount_cents, currency, \
+         trial_period_days, version, document, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)",
+    )
+    .bind(plan.id.to_string())
+    .bind(organization.to_string())
+    .bind(&plan.code)
+    .bind(&plan.name)
+    .bind(&row.description)
+    .bind(name_of(plan.interval)?)
+    .bind(plan.amount.0)
+    .bind(plan.currency.code().to_string())
+    .bind(i64::from(plan.trial_period_days))
+    .bind(i64::from(plan.version))
+    .bind(to_json(&row.document)?)
+    .bind(row.created_at.0)
+    .execute(write.connection())
+    .await
+    .map_err(|fault| DatabaseError::from(fault).or_conflict(code_taken(&plan.code)))?;
+    Ok(())
+}
+
+fn code_taken(code: &str) -> ApiError {
+    let shown: String = code.chars().take(64).collect();
+    ApiError::conflict("code_taken", format!("Plan with code '{shown}' already exists"))
+}
+
+async fn update_row(write: &mut WriteTransaction, organization: OrganizationId, row: &PlanRow) -> Result<(), ApiError> {
+    let plan = &row.document.plan;
+    sqlx::query(
+        "UPDATE plans SET name = $3, description = $4, amount_cents = $5, currency = $6, trial_period_days = $7, \
+         version = $8, document = $9, updated_at = $10 WHERE organization_id = $1 AND id = $2",
+    )
+    .bind(organization.to_string())
+    .bind(plan.id.to_string())
+    .bind(&plan.name)
+    .bind(&row.description)
+    .bind(plan.amount.0)
+    .bind(plan.currency.code().to_string())
+    .bind(i64::from(plan.trial_period_days))
+    .bind(i64::from(plan.version))
+    .bind(to_json(&row.document)?)
+    .bind(row.updated_at.0)
+    .execute(write.connection())
+    .await
+    .map_err(DatabaseError::from)?;
+    Ok(())
+}

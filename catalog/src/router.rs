@@ -1,0 +1,51 @@
+//! All routes of the catalog, and the list of them.
+
+use crate::state::CatalogState;
+use crate::{customer, metric, organization, plan, subscription};
+use axum::Router;
+use axum::http::Method;
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Document;
+
+/// The routes, ready to be merged with those of other crates.
+pub fn router(state: CatalogState) -> Router {
+    Router::new()
+        .merge(organization::api::routes())
+        .merge(organization::key_api::routes())
+        .merge(customer::api::routes(&state))
+        .merge(metric::api::routes())
+        .merge(metric::filter_api::routes())
+        .merge(plan::api::routes())
+        .merge(subscription::api::routes(&state))
+        .with_state(state)
+}
+
+/// The routes' part of the OpenAPI document.
+#[must_use]
+pub fn openapi() -> Document {
+    let mut document = organization::api::Document::openapi();
+    document.merge(organization::key_api::Document::openapi());
+    document.merge(customer::api::Document::openapi());
+    document.merge(metric::api::Document::openapi());
+    document.merge(metric::filter_api::Document::openapi());
+    document.merge(plan::api::Document::openapi());
+    document.merge(subscription::api::Document::openapi());
+    document
+}
+
+/// The operations of an OpenAPI document: what [`crate::routes_not_built::not_built`] needs to know of what is routed.
+#[must_use]
+pub fn operations(document: &Document) -> Vec<(Method, String)> {
+    let mut operations = Vec::new();
+    for (path, item) in &document.paths.paths {
+        let methods = [
+            (Method::GET, item.get.is_some()),
+            (Method::POST, item.post.is_some()),
+            (Method::PUT, item.put.is_some()),
+            (Method::PATCH, item.patch.is_some()),
+            (Method::DELETE, item.delete.is_some()),
+        ];
+        operations.extend(methods.into_iter().filter(|(_, there)| *there).map(|(method, _)| (method, path.clone())));
+    }
+    operations
+}
