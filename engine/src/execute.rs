@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::exception::{Exception, code};
 use crate::ffi::{Connection, Statement};
 use crate::input::{Input, RawBody};
+use crate::joining::Joining;
 use crate::request::QueryRequest;
 use crate::running::{Registry, Running};
 use crate::session::{Session, Sessions};
@@ -65,11 +66,14 @@ impl Job {
 
     fn statement(&self, text: &[u8], other: &OtherText, sink: &mut Sink) -> Result<(), Exception> {
         let default_format = &self.request.default_format;
-        sink.set_format(other.format.as_ref().unwrap_or(default_format));
+        let format = other.format.as_ref().unwrap_or(default_format);
+        sink.set_format(format);
         let statement = Statement { text, format: default_format, parameters: &self.request.parameters };
         let run = |connection: &mut Connection| {
-            let client =
-                if other.streams { stream(connection, statement, sink) } else { whole(connection, statement, sink) }?;
+            let client = match Joining::of(format).filter(|_| other.streams) {
+                Some(joining) => stream(connection, statement, joining, sink),
+                None => whole(connection, statement, sink),
+            }?;
             Ok(client == Client::Listens && !other.changes_session)
         };
         self.in_session(run)
@@ -125,7 +129,7 @@ impl Job {
         sink.set_format(default_format);
         let parameters = [("id".to_owned(), id.to_owned())];
         let statement = Statement { text: text.as_bytes(), format: default_format, parameters: &parameters };
-        self.in_session(|connection| stream(connection, statement, sink).map(|client| client == Client::Listens))
+        self.in_session(|connection| whole(connection, statement, sink).map(|client| client == Client::Listens))
     }
 }
 
@@ -137,18 +141,29 @@ impl Drop for Job {
 }
 
 /// Runs a statement whose result comes in parts; as a whole where the engine has no parts to give.
-fn stream(connection: &mut Connection, statement: Statement<'_>, sink: &mut Sink) -> Result<Client, Exception> {
-    match stream_parts(connection, statement, sink) {
+fn stream(
+    connection: &mut Connection,
+    statement: Statement<'_>,
+    joining: Joining,
+    sink: &mut Sink,
+) -> Result<Client, Exception> {
+    match stream_parts(connection, statement, joining, sink) {
         // The engine refuses before it does anything.
         Err(error) if has_nothing_to_stream(&error) => whole(connection, statement, sink),
         result => result,
     }
 }
 
-fn stream_parts(connection: &mut Connection, statement: Statement<'_>, sink: &mut Sink) -> Result<Client, Exception> {
+fn stream_parts(
+    connection: &mut Connection,
+    statement: Statement<'_>,
+    mut joining: Joining,
+    sink: &mut Sink,
+) -> Result<Client, Exception> {
     let mut blocks = connection.stream(statement)?;
     while let Some(block) = blocks.next()? {
-        if sink.push(block)? == Client::Left {
+        let repeated = joining.repeated(block.as_ref())?;
+        if sink.push(block, repeated)? == Client::Left {
             return Ok(Client::Left);
         }
     }
@@ -158,7 +173,7 @@ fn stream_parts(connection: &mut Connection, statement: Statement<'_>, sink: &mu
 /// Runs a statement whose result, if any, is small.
 fn whole(connection: &mut Connection, statement: Statement<'_>, sink: &mut Sink) -> Result<Client, Exception> {
     let block = connection.query(statement)?;
-    sink.push(block)
+    sink.push(block, 0)
 }
 
 /// The engine's own words for a statement that it runs only as a whole, e.g. WITH … INSERT.

@@ -118,9 +118,11 @@ impl Sink {
     ///
     /// # Errors
     /// Code 49 when the compressor fails.
-    pub(crate) fn push(&mut self, block: ResultBlock) -> Result<Client, Exception> {
+    ///
+    /// Its first `repeated` bytes are left out: the body has them already.
+    pub(crate) fn push(&mut self, block: ResultBlock, repeated: usize) -> Result<Client, Exception> {
         self.counters.add(block.counters());
-        let data = Bytes::from_owner(block);
+        let data = Bytes::from_owner(block).slice(repeated..);
         if self.encoder.is_some() {
             return self.send(data);
         }

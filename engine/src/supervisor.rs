@@ -45,7 +45,8 @@ pub enum EngineState {
     Stopped,
 }
 
-/// A supervised engine. Dropping it kills the process; [`Supervisor::stop`] ends it in good order.
+/// A supervised engine. [`Supervisor::stop`] ends it and waits; dropped, it ends in the background, and at the latest when
+/// this process does.
 pub struct Supervisor {
     address: SocketAddr,
     password: String,

@@ -270,6 +270,19 @@ async fn an_insert_that_breaks_off_stores_nothing() {
 }
 
 #[tokio::test]
+async fn an_insert_that_fails_when_it_is_written_is_not_acknowledged() {
+    let database = database(engine()).await;
+    let table =
+        format!("CREATE TABLE {database}.t (a UInt64, CONSTRAINT small CHECK a < 5) ENGINE = MergeTree ORDER BY a");
+    execute(engine(), &table).await;
+    let insert = format!("INSERT INTO {database}.t FORMAT TSV\n");
+    let (_, code, _) = failure(send(engine(), &format!("{insert}1\n9\n")).await).await;
+    assert_eq!(code, 469);
+    execute(engine(), &format!("{insert}1\n2\n")).await;
+    assert_eq!(execute(engine(), &format!("SELECT count() FROM {database}.t")).await, "2\n");
+}
+
+#[tokio::test]
 async fn a_refused_insert_of_many_megabytes_still_gets_its_answer() {
     let query = "INSERT INTO nowhere.at_all FORMAT RowBinary";
     let refused = post(engine()).query(&[("query", query)]).body(vec![0; 40_000_000]);
@@ -397,5 +410,19 @@ async fn the_table_of_statuses_uses_the_engines_own_codes() {
     ];
     for (code, name) in names {
         assert_eq!(execute(engine(), &format!("SELECT errorCodeToName({code})")).await.trim(), name);
+    }
+}
+
+#[tokio::test]
+async fn a_result_of_several_blocks_has_one_header_and_one_frame() {
+    let two_blocks = "SELECT toUInt8(1) AS x UNION ALL SELECT toUInt8(2) ORDER BY x FORMAT";
+    let union = "SELECT toUInt8(7) AS x UNION ALL SELECT toUInt8(7) FORMAT";
+    for query in [two_blocks, union] {
+        let binary = send(engine(), &format!("{query} RowBinaryWithNamesAndTypes")).await.bytes().await.unwrap();
+        assert_eq!(binary.len(), b"\x01\x01x\x05UInt8".len() + 2, "{binary:?}");
+        let csv = execute(engine(), &format!("{query} CSVWithNames")).await;
+        assert_eq!(csv.matches("\"x\"").count(), 1, "{csv}");
+        let json: serde_json::Value = serde_json::from_str(&execute(engine(), &format!("{query} JSON")).await).unwrap();
+        assert_eq!(json["rows"], 2);
     }
 }
