@@ -46,13 +46,6 @@ pub(crate) trait Columns {
     fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, DatabaseError> {
         serde_json::from_str(&self.text(column)?).map_err(|fault| DatabaseError::unreadable(column, fault))
     }
-    fn optional_json<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, DatabaseError> {
-        let value = self.optional_text(column)?;
-        value
-            .map(|text| serde_json::from_str(&text))
-            .transpose()
-            .map_err(|fault| DatabaseError::unreadable(column, fault))
-    }
     /// An enum kept under its wire name.
     fn named<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, DatabaseError> {
         from_name(&self.text(column)?).map_err(|fault| DatabaseError::unreadable(column, fault))

@@ -34,14 +34,15 @@ pub fn missing(routed: &[(Method, &str)]) -> Vec<Route> {
 
 /// A router that answers 501 on every route of the contract that is not among `routed`.
 pub fn not_built(routed: &[(Method, &str)]) -> Router {
-    let mut by_path: BTreeMap<&'static str, MethodRouter> = BTreeMap::new();
+    // By shape: the router takes one spelling of each parameter only.
+    let mut by_shape: BTreeMap<String, (&'static str, MethodRouter)> = BTreeMap::new();
     for (method, path) in missing(routed) {
         let Ok(filter) = MethodFilter::try_from(method) else { continue };
-        let methods = by_path.remove(path).unwrap_or_default();
-        by_path.insert(path, methods.merge(on(filter, answer)));
+        let (spelling, methods) = by_shape.remove(&shape(path)).unwrap_or((path, MethodRouter::new()));
+        by_shape.insert(shape(path), (spelling, methods.merge(on(filter, answer))));
     }
     let mut router = Router::new();
-    for (path, methods) in by_path {
+    for (path, methods) in by_shape.into_values() {
         // Collection roots are served with and without their final slash.
         if let Some(bare) = path.strip_suffix('/').filter(|bare| !bare.is_empty()) {
             router = router.route(bare, methods.clone());

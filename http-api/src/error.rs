@@ -261,6 +261,15 @@ impl ApiError {
         &self.inner.code
     }
 
+    /// What is wrong, for a person, in one text.
+    #[must_use]
+    pub fn detail_text(&self) -> String {
+        match &self.inner.detail {
+            Detail::Text(text) => text.to_string(),
+            Detail::Fields(faults) => faults.iter().map(|fault| fault.msg.as_str()).collect::<Vec<_>>().join("; "),
+        }
+    }
+
     /// The faults, when it is a validation error.
     #[must_use]
     pub fn faults(&self) -> &[FieldError] {
@@ -297,12 +306,7 @@ impl ApiError {
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: ", self.inner.status.as_u16(), self.inner.code)?;
-        match &self.inner.detail {
-            Detail::Text(text) => f.write_str(text)?,
-            Detail::Fields(faults) => {
-                f.write_str(&faults.iter().map(|fault| fault.msg.as_str()).collect::<Vec<_>>().join("; "))?;
-            }
-        }
+        f.write_str(&self.detail_text())?;
         self.inner.cause.as_ref().map_or(Ok(()), |cause| write!(f, " ({cause})"))
     }
 }

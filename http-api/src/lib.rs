@@ -36,6 +36,6 @@ pub use error::{ApiError, FieldError, Loc};
 pub use idempotency::{IdempotencyState, IdempotencyStore};
 pub use json_body::JsonBody;
 pub use list_params::{ListParams, Order, total_count};
-pub use request_context::{RequestContext, RequestId, collection, finish, observed, with_fallbacks};
+pub use request_context::{RequestContext, RequestId, collection, finish};
 pub use secret::Secret;
 pub use validation::Checks;

@@ -95,18 +95,11 @@ pub fn collection<S: Clone + Send + Sync + 'static>(
 /// The last step of building a server: 404 and 405 bodies, panics, request ids, log and metrics. Call it once, on the router
 /// into which all others are merged.
 pub fn finish(router: Router) -> Router {
-    observed(with_fallbacks(router))
-}
-
-/// The first half of [`finish`]: 404 and 405 bodies. Layers added between the halves see every request, also those that no
-/// route answers, and what they answer is observed too.
-pub fn with_fallbacks(router: Router) -> Router {
-    router.fallback(no_such_route).method_not_allowed_fallback(no_such_method)
-}
-
-/// The second half of [`finish`]: panics, request ids, log and metrics.
-pub fn observed(router: Router) -> Router {
-    router.layer(CatchPanicLayer::custom(answer_panic)).layer(from_fn(observe))
+    router
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(CatchPanicLayer::custom(answer_panic))
+        .layer(from_fn(observe))
 }
 
 async fn no_such_route(request: Request) -> ApiError {

@@ -3,7 +3,6 @@
 //! They are extracted when an event is written, for one version of the metric. So the set only grows, and growing it makes a new
 //! version: what was written under an older version is read from the raw properties, never misread.
 
-use crate::columns::Columns;
 use crate::database::DatabaseError;
 use crate::database::WriteTransaction;
 use crate::metric::storage;
@@ -51,14 +50,4 @@ pub(crate) async fn grow(
     let record = storage::select(write, organization, metric).await?;
     storage::write_next_version(write, organization, record, now).await?;
     Ok(())
-}
-
-/// All keys of one metric, sorted.
-pub(crate) async fn of(write: &mut WriteTransaction, metric: MetricId) -> Result<BTreeSet<String>, ApiError> {
-    let rows = sqlx::query("SELECT dimension_key FROM billable_metric_dimensions WHERE metric_id = $1")
-        .bind(metric.to_string())
-        .fetch_all(write.connection())
-        .await
-        .map_err(DatabaseError::from)?;
-    Ok(rows.iter().map(|row| row.text("dimension_key")).collect::<Result<_, _>>()?)
 }

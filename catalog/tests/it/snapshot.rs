@@ -1,0 +1,98 @@
+//! What the event path knows: at once after own writes, within a second after those of another process.
+
+use crate::world::World;
+use catalog::{Catalog, Database};
+use domain::ids::OrganizationId;
+use domain::snapshot::{MetricEntry, SnapshotCell};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+fn metric(cell: &SnapshotCell, organization: OrganizationId, code: &str) -> Option<MetricEntry> {
+    cell.current().organizations.get(&organization)?.metrics.get(code).cloned()
+}
+
+#[tokio::test]
+async fn own_writes_are_seen_at_once() {
+    let world = World::new().await;
+    let cell = world.catalog.snapshot();
+    let tenant = world.tenant("Acme").await;
+    let id = tenant.metric("m").await;
+    assert_eq!(metric(&cell, tenant.organization, "m").unwrap().version, 1);
+    tenant.put(&format!("/v1/billable_metrics/{id}"), json!({"field_name": "v"})).await.expect(200);
+    let entry = metric(&cell, tenant.organization, "m").unwrap();
+    assert_eq!((entry.version, entry.field_name.as_deref()), (2, Some("v")));
+    tenant.delete(&format!("/v1/billable_metrics/{id}")).await.expect(204);
+    assert_eq!(metric(&cell, tenant.organization, "m"), None);
+}
+
+#[tokio::test]
+async fn dimensions_are_all_keys_of_filters_and_groups_and_growing_them_makes_a_version() {
+    let world = World::new().await;
+    let cell = world.catalog.snapshot();
+    let tenant = world.tenant("Acme").await;
+    let filters = json!([{"key": "region", "values": ["eu"]}]);
+    let body = json!({"code": "m", "name": "M", "aggregation_type": "count", "filters": filters});
+    let id = tenant.post("/v1/billable_metrics/", body).await.expect(201)["id"].clone();
+    let entry = || metric(&cell, tenant.organization, "m").unwrap();
+    assert_eq!((entry().version, entry().dimensions), (1, vec!["region".to_string()]));
+
+    let charges = json!([{
+        "billable_metric_id": id, "charge_model": "standard", "properties": {"amount": "1", "grouped_by": ["team", "region"]},
+        "filters": [{"values": {"region": ["eu"]}, "properties": {"pricing_group_keys": ["app"]}}],
+    }]);
+    let body = json!({"code": "p", "name": "P", "interval": "monthly", "charges": charges});
+    let plan = tenant.post("/v1/plans/", body).await.expect(201)["id"].clone();
+    assert_eq!((entry().version, entry().dimensions), (2, ["app", "region", "team"].map(String::from).to_vec()));
+
+    let path = format!("/v1/plans/{}", plan.as_str().unwrap());
+    tenant.put(&path, json!({"charges": []})).await.expect(200);
+    assert_eq!((entry().version, entry().dimensions.len()), (2, 3), "dimensions only grow");
+}
+
+#[tokio::test]
+async fn writes_of_another_process_are_seen_within_a_second_and_by_a_miss_at_once() {
+    let world = World::new().await;
+    let tenant = world.tenant("Acme").await;
+    let other = Catalog::open(Database::open_in(world.directory.path()).await.unwrap()).await.unwrap();
+    let cell = other.snapshot();
+
+    tenant.metric("missed").await;
+    // A miss looks at most every 20 ms.
+    tokio::time::sleep(Duration::from_millis(25)).await;
+    cell.refreshed().await;
+    assert!(metric(&cell, tenant.organization, "missed").is_some());
+
+    tenant.metric("polled").await;
+    let started = Instant::now();
+    while metric(&cell, tenant.organization, "polled").is_none() {
+        assert!(started.elapsed() < Duration::from_secs(5), "the write was not seen");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_misses_at_once_look_rarely() {
+    let world = World::new().await;
+    let cell = world.catalog.snapshot();
+    let started = Instant::now();
+    let mut misses = 0_u32;
+    while started.elapsed() < Duration::from_millis(200) {
+        futures::future::join_all((0..100).map(|_| cell.refreshed())).await;
+        misses += 100;
+    }
+    // Each look takes tens of microseconds; if every miss looked, so many would not fit.
+    assert!(misses > 1_000, "{misses}");
+}
+
+#[tokio::test]
+async fn a_catalog_opened_again_knows_what_it_knew() {
+    let world = World::new().await;
+    let tenant = world.tenant("Acme").await;
+    tenant.metric("m").await;
+    let before = world.catalog.snapshot().current();
+    let again = Catalog::open(Database::open_in(world.directory.path()).await.unwrap()).await.unwrap().snapshot().current();
+    assert_eq!(again.version, before.version);
+    assert_eq!(again.keys.len(), before.keys.len());
+    assert_eq!(again.organizations[&tenant.organization].metrics, before.organizations[&tenant.organization].metrics);
+    assert_eq!(tenant.ask("GET", "/v1/billable_metrics/", Value::Null).await.total(), 1);
+}
