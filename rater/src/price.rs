@@ -37,7 +37,8 @@ pub fn price_charge(terms: Terms<'_>, usage: UsageByLine, fees: &mut Vec<RatedCh
         fees.push(fee);
     }
     let least = terms.minimum_share.of_minor_units(terms.ratable.charge.min_amount);
-    if total < least {
+    // A least amount of 0 is none: corrections may make a charge negative.
+    if least > MinorUnits::ZERO && total < least {
         // Both are sums of 64-bit cents with total < least, so the difference fits unless total is hugely negative.
         let lacking = least.0.checked_sub(total.0).ok_or_else(|| money(terms, domain::money::MoneyError::TooLarge))?;
         fees.push(true_up(terms, MinorUnits(lacking)));

@@ -216,25 +216,38 @@ async fn check_case(case: &Case, extracted: &[&str], instant: Timestamp) {
     for rated in rate(&store, &view, items).await {
         let subscription = view.subscription(rated.item.subscription).unwrap();
         let plan = &rated.plan.as_ref().unwrap().plan;
+        let span = (rated.item.from, rated.item.to);
+        let wanted: Vec<_> =
+            plan.charges.iter().map(|charge| naive::fees(&world, charge, subscription, span, &events)).collect();
+        let fits = |fee: &NaiveFee| i64::try_from(fee.cents.clone()).is_ok();
+        if !wanted.iter().flat_map(BTreeMap::values).all(fits) {
+            let problem = rated.fees.as_ref().unwrap_err();
+            assert!(problem.to_string().contains("passes 9,223,372,036,854,775,807 minor units"), "{problem}");
+            continue;
+        }
         let fees = rated.fees.as_ref().unwrap();
-        for charge in &plan.charges {
+        for (charge, wanted) in plan.charges.iter().zip(wanted) {
             let got: BTreeMap<String, NaiveFee> =
                 fees.iter().filter(|fee| fee.charge.id == charge.id).map(|fee| (fee.line.key(), seen(fee))).collect();
-            let span = (rated.item.from, rated.item.to);
-            let wanted = naive::fees(&world, charge, subscription, span, &events);
             assert_eq!(got, wanted, "{} {:?}", subscription.external_id, charge);
         }
     }
 }
 
+/// Random cases a run; more with `TOLLGATE_TEST_ROUNDS` (a soak).
+fn rounds() -> i64 {
+    std::env::var("TOLLGATE_TEST_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(24)
+}
+
 #[tokio::test]
 async fn every_fee_equals_that_of_plain_loops() {
     let mut runner = TestRunner::new(Config::default());
-    for round in 0..24_i64 {
+    for round in 0..rounds() {
         let case = any_case().new_tree(&mut runner).unwrap().current();
+        // Printed when the test fails: engines are too slow to shrink a case by.
+        println!("{case:?}");
         let extracted: &[&str] = if round % 3 == 0 { &[] } else { &["kind", "operation_type", "region"] };
-        eprintln!("round {round}");
-        check_case(&case, extracted, day(round * 3)).await;
+        check_case(&case, extracted, day(round % 24 * 3)).await;
     }
 }
 
