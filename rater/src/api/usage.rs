@@ -107,11 +107,11 @@ fn finished_periods(
     let mut periods = Vec::new();
     // A subscription that ended has no running period: its last one is finished too.
     if subscription.ended_at.is_some_and(|ended_at| ended_at <= now) {
-        periods.push(period.clone());
+        periods.push(period);
     }
     while i64::try_from(periods.len()).is_ok_and(|found| found < count) && period.start > started_at {
         period = calendar.previous(&period);
-        periods.push(period.clone());
+        periods.push(period);
     }
     Ok(periods)
 }
