@@ -9,7 +9,8 @@
 //! 2. `execute`, on one blocking thread from here to the end: the body is decoded (`input`, `framing`), the statement
 //!    found in it (`statement`, `lexer`), a session with the wanted settings taken (`session`), the engine called
 //!    (`ffi`).
-//! 3. `sink`: the result is held while it is small, else streamed; encoded by `output`, sent by `response`.
+//! 3. `joining`, `sink`: the result is held while it is small, else streamed; encoded by `output`, sent by `response`. Formats
+//!    with a frame of their own (JSON, Parquet, CSV with names) are made as a whole, in memory.
 //! 4. A client that leaves, a `KILL QUERY`, a shutdown stop a statement through `running`.
 //!
 //! # The way of a process

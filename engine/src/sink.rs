@@ -114,12 +114,10 @@ impl Sink {
         self.counters.add(counters);
     }
 
-    /// Takes the next block of the result.
+    /// Takes the next block of the result. Its first `repeated` bytes are left out: the body has them already.
     ///
     /// # Errors
     /// Code 49 when the compressor fails.
-    ///
-    /// Its first `repeated` bytes are left out: the body has them already.
     pub(crate) fn push(&mut self, block: ResultBlock, repeated: usize) -> Result<Client, Exception> {
         self.counters.add(block.counters());
         let data = Bytes::from_owner(block).slice(repeated..);

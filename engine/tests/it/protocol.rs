@@ -156,7 +156,7 @@ async fn rows_come_back_in_every_format_they_went_in() {
     .await;
     let source = "SELECT number AS id, concat('n', toString(number), '\\t\\'\\n') AS name, toString(number % 3) AS kind, \
                   toDecimal128(number, 18) / 8 AS amount, toDateTime64(number / 7, 6, 'UTC') AS at, \
-                  if(number % 2 = 0, NULL, toInt32(number)) AS maybe, ['a', name] AS list FROM numbers(3000)";
+                  if(number % 2 = 0, NULL, toInt32(number)) AS maybe, ['a', name] AS list FROM numbers(200000)";
     execute(engine(), &format!("INSERT INTO {table} {source}")).await;
     let ask = "SELECT count(), sum(cityHash64(*)) FROM ";
     let expected = execute(engine(), &format!("{ask}{table}")).await;
@@ -178,7 +178,7 @@ async fn rows_come_back_in_every_format_they_went_in() {
         let by_url = format!("INSERT INTO {copy} FORMAT {format}");
         let response = post(engine()).query(&[("query", &by_url)]).body(data.clone()).send().await.unwrap();
         let summary = header(&response, "x-clickhouse-summary").to_owned();
-        assert!(summary.contains("\"written_rows\":\"3000\""), "{format}: {summary}");
+        assert!(summary.contains("\"written_rows\":\"200000\""), "{format}: {summary}");
         assert_eq!(execute(engine(), &format!("{ask}{copy}")).await, expected, "{format} by URL");
         execute(engine(), &format!("TRUNCATE TABLE {copy}")).await;
         let mut body =
@@ -415,7 +415,7 @@ async fn the_table_of_statuses_uses_the_engines_own_codes() {
 
 #[tokio::test]
 async fn a_result_of_several_blocks_has_one_header_and_one_frame() {
-    let two_blocks = "SELECT toUInt8(1) AS x UNION ALL SELECT toUInt8(2) ORDER BY x FORMAT";
+    let two_blocks = "SELECT x FROM (SELECT toUInt8(1) AS x UNION ALL SELECT toUInt8(2)) ORDER BY x FORMAT";
     let union = "SELECT toUInt8(7) AS x UNION ALL SELECT toUInt8(7) FORMAT";
     for query in [two_blocks, union] {
         let binary = send(engine(), &format!("{query} RowBinaryWithNamesAndTypes")).await.bytes().await.unwrap();
@@ -425,4 +425,19 @@ async fn a_result_of_several_blocks_has_one_header_and_one_frame() {
         let json: serde_json::Value = serde_json::from_str(&execute(engine(), &format!("{query} JSON")).await).unwrap();
         assert_eq!(json["rows"], 2);
     }
+}
+
+#[tokio::test]
+async fn rows_thinly_spread_over_many_blocks_are_all_returned() {
+    let thin = "SELECT number FROM numbers(20000000) WHERE number % 3000000 = 5";
+    for format in ["TSV", "RowBinary", "JSONEachRow", "RowBinaryWithNames"] {
+        let streamed = send(engine(), &format!("{thin} FORMAT {format}")).await.bytes().await.unwrap();
+        let sorted = format!("SELECT * FROM ({thin}) ORDER BY number FORMAT {format}");
+        let at_once = send(engine(), &sorted).await.bytes().await.unwrap();
+        assert!(streamed == at_once, "{format}: {streamed:?}");
+    }
+    // A format that writes nothing still runs to its end.
+    let begun = Instant::now();
+    execute(engine(), "SELECT sleepEachRow(0.2) FROM numbers(5) SETTINGS max_block_size = 1 FORMAT Null").await;
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
 }
