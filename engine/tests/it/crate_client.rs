@@ -44,7 +44,7 @@ async fn client(compression: Compression) -> Client {
 
 async fn insert_and_select(compression: Compression) {
     let client = client(compression).await;
-    let rows: Vec<Usage> = (0..5_000).map(usage).collect();
+    let rows: Vec<Usage> = (0..200_000).map(usage).collect();
     let mut insert = client.insert::<Usage>("usage").await.unwrap();
     for row in &rows {
         insert.write(row).await.unwrap();
