@@ -115,7 +115,15 @@ pub static SETTINGS: &[Setting] = &[
     setting("clickhouse.user", "clickhouse-user", "NAME", "default", "User at that server"),
     secret("clickhouse.password", "clickhouse-password", "Password at that server"),
     setting("clickhouse.database", "clickhouse-database", "NAME", "tollgate", "Database that holds the event tables"),
-    setting("database.url", "database-url", "URL", "", "A database in place of the embedded SQLite file"),
+    Setting {
+        name: "database.url",
+        flag: "database-url",
+        default: "",
+        // It may hold a password.
+        secret: true,
+        value: "URL",
+        help: "A database in place of the embedded SQLite file",
+    },
     setting(
         "billing.automatic",
         "billing-automatic",

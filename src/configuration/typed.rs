@@ -52,7 +52,7 @@ pub struct Configuration {
     /// `clickhouse.database`
     pub clickhouse_database: String,
     /// `database.url`
-    pub database_url: Option<String>,
+    pub database_url: Option<Secret>,
     /// `billing.automatic`
     pub billing_automatic: bool,
     /// `billing.check_seconds`
@@ -103,7 +103,7 @@ impl Configuration {
             engine_library: text("engine.lib").map(PathBuf::from),
             clickhouse,
             clickhouse_database: clickhouse_database?,
-            database_url: text("database.url"),
+            database_url: text("database.url").map(Secret::new),
             billing_automatic: billing_automatic?,
             billing_check: billing_check?,
             log_format: log_format?,

@@ -118,12 +118,6 @@ impl DataDirectory {
         &self.path
     }
 
-    /// The SQLite file of catalog and invoices.
-    #[must_use]
-    pub fn ledger(&self) -> PathBuf {
-        self.path.join("ledger.db")
-    }
-
     /// The event store's directory.
     #[must_use]
     pub fn engine(&self) -> PathBuf {

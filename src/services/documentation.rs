@@ -1,8 +1,10 @@
 //! `/openapi.json`, made from the code of every router, and `/docs`, the same for people: one page, no script from elsewhere.
 
+use axum::http::Method;
 use axum::response::Html;
 use axum::routing::get;
 use axum::{Json, Router};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 use utoipa::openapi::path::Operation;
@@ -29,23 +31,26 @@ pub(super) fn router(document: OpenApi) -> Router {
         .route("/docs", get(async move || Html(page.to_string())))
 }
 
+/// Every operation of a document: method, path, description.
+pub(super) fn operations(document: &OpenApi) -> impl Iterator<Item = (Method, &str, &Operation)> {
+    document.paths.paths.iter().flat_map(|(path, item)| {
+        let by_method = [
+            (Method::GET, &item.get),
+            (Method::POST, &item.post),
+            (Method::PUT, &item.put),
+            (Method::PATCH, &item.patch),
+            (Method::DELETE, &item.delete),
+        ];
+        by_method.into_iter().filter_map(|(method, there)| Some((method, path.as_str(), there.as_ref()?)))
+    })
+}
+
 /// The page: routes by tag, each with what it takes and answers.
 fn page(document: &OpenApi) -> String {
-    let mut by_tag: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
-    for (path, item) in &document.paths.paths {
-        let operations = [
-            ("GET", &item.get),
-            ("POST", &item.post),
-            ("PUT", &item.put),
-            ("PATCH", &item.patch),
-            ("DELETE", &item.delete),
-        ];
-        for (method, operation) in operations {
-            if let Some(operation) = operation {
-                let tag = operation.tags.as_ref().and_then(|tags| tags.first()).cloned().unwrap_or_default();
-                by_tag.entry(tag).or_default().push_str(&entry(method, path, operation));
-            }
-        }
+    let mut by_tag: BTreeMap<&str, String> = BTreeMap::new();
+    for (method, path, operation) in operations(document) {
+        let tag = operation.tags.iter().flatten().next().map_or("", String::as_str);
+        by_tag.entry(tag).or_default().push_str(&entry(&method, path, operation));
     }
     let mut body = String::new();
     for (tag, entries) in &by_tag {
@@ -66,7 +71,7 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;mar
     b{display:inline-block;width:4.5rem}table{border-collapse:collapse;margin:.5rem 0}td{padding:.1rem .8rem .1rem 0;\
     vertical-align:top}small{color:#555}@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}a{color:#8cf}}";
 
-fn entry(method: &str, path: &str, operation: &Operation) -> String {
+fn entry(method: &Method, path: &str, operation: &Operation) -> String {
     let summary = operation.summary.as_deref().or(operation.description.as_deref()).unwrap_or_default();
     let mut rows = String::new();
     for parameter in operation.parameters.iter().flatten().filter_map(here) {

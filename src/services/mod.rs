@@ -10,12 +10,10 @@
 
 mod access;
 mod compose;
-mod contract;
 mod documentation;
 mod event_sink;
 mod event_store;
 mod operations;
-mod scheduler;
 mod server;
 mod signals;
 

@@ -5,35 +5,38 @@ use crate::wire::{Caller, text};
 use reqwest::Method;
 use serde_json::Value;
 
+/// `METHOD path` of every route of the contract, from its document: table rows that begin with | `METHOD path` |.
+fn contract_routes() -> Vec<(&'static str, &'static str)> {
+    let contract = include_str!("../../spec/api-endpoints.md").split("## In the code only").next().unwrap();
+    contract.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')?.0.split_once(' ')).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn every_route_of_the_contract_is_built_or_says_that_it_is_not() {
+async fn every_route_of_the_contract_is_built_or_says_that_it_is_not_and_that_list_only_shrinks() {
     let server = Server::start(&[]).await;
     let caller = Caller::nobody(&server);
-    let contract = include_str!("../../spec/api-endpoints.md").split("## In the code only").next().unwrap();
-    let routes = contract.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')?.0.split_once(' '));
-    let (mut built, mut not_built) = (0, 0);
-    for (method, path) in routes {
+    let mut not_built = Vec::new();
+    for (method, path) in contract_routes() {
         let filled: Vec<&str> = path
             .split('/')
             .map(|segment| if segment.starts_with('{') { "6b0f5a2e-54a6-4c37-8d2a-0d1d3f0c7c11" } else { segment })
             .collect();
-        let method: Method = method.parse().unwrap();
-        let answer = caller.request(method.clone(), &filled.join("/")).send().await.unwrap();
+        let answer = caller.request(method.parse().unwrap(), &filled.join("/")).send().await.unwrap();
         let status = answer.status().as_u16();
-        assert!(!matches!(status, 404 | 405 | 500 | 502..), "{method} {path} answered {status}");
+        assert!(!matches!(status, 404 | 405 | 500), "{method} {path} answered {status}");
         if status == 501 {
-            let kind = answer.headers()["content-type"].to_str().unwrap().to_string();
-            assert_eq!(kind, "application/problem+json", "{method} {path}");
+            assert_eq!(answer.headers()["content-type"], "application/problem+json", "{method} {path}");
             let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
             assert_eq!(body["code"], "not_built");
-            not_built += 1;
-        } else {
-            built += 1;
+            not_built.push(format!("{method} {path}"));
         }
     }
-    println!("{built} routes of the contract are built, {not_built} are not");
-    assert_eq!(built + not_built, 269);
-    assert!(built >= 60, "the spine's routes are built");
+    let listed: Vec<&str> = include_str!("not_built.txt").lines().collect();
+    let built_now: Vec<_> = listed.iter().filter(|route| !not_built.iter().any(|missing| missing == *route)).collect();
+    assert!(built_now.is_empty(), "built by now: take these out of tests/it/not_built.txt: {built_now:#?}");
+    let lost: Vec<_> = not_built.iter().filter(|route| !listed.contains(&route.as_str())).collect();
+    assert!(lost.is_empty(), "built before and not any more: {lost:#?}");
+    assert_eq!(contract_routes().len(), 269);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -165,7 +165,19 @@ async fn kill_while_sending(server: &mut Server, senders: &tokio::task::JoinSet<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_trace_survives_kills_repeats_and_restamps_and_is_billed_exactly() {
-    let seed = 20_231_116;
+    from_trace_to_proved_bill(20_231_116).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "soak: the same with twenty seeds, about half an hour"]
+async fn the_whole_trace_is_billed_exactly_whatever_the_kills() {
+    for seed in 0..20 {
+        println!("seed {seed}");
+        from_trace_to_proved_bill(seed).await;
+    }
+}
+
+async fn from_trace_to_proved_bill(seed: u64) {
     let mut chance = StdRng::seed_from_u64(seed);
     let plan = plan(seed);
     let mut server = Server::start(&["--billing-automatic", "false"]).await;
