@@ -7,18 +7,10 @@
 use super::types::Verification;
 use crate::connection::Connection;
 use crate::error::StoreError;
-use clickhouse::Row;
-use serde::Deserialize;
 
 /// Ids with more than one row. Aggregation in key order keeps one id in memory, not all of them.
 const REPEATED: &str = "SELECT organization, id FROM event_ids GROUP BY organization, id HAVING count() > 1 \
     SETTINGS optimize_aggregation_in_order = 1";
-
-#[derive(Row, Deserialize)]
-struct Counted {
-    ids: u64,
-    doubtful: u64,
-}
 
 /// Scans the id table and writes down the rows of repeated ids.
 pub(super) async fn unique_ids(connection: &Connection) -> Result<Verification, StoreError> {
@@ -27,14 +19,10 @@ pub(super) async fn unique_ids(connection: &Connection) -> Result<Verification, 
          WHERE (organization, id) IN ({REPEATED})"
     );
     connection.execute(&note).await?;
-    let counted: Counted = connection
-        .fetch_one(
-            "SELECT (SELECT count() FROM event_ids) AS ids, \
-             (SELECT uniqExact(organization, id) FROM doubtful_ids) AS doubtful",
-        )
-        .await?;
-    if counted.doubtful > 0 {
-        tracing::error!(ids = counted.doubtful, "ids with several rows: their series are rated row by row");
+    let ids: u64 = connection.fetch_one("SELECT count() FROM event_ids").await?;
+    let doubtful: u64 = connection.fetch_one("SELECT uniqExact(organization, id) FROM doubtful_ids").await?;
+    if doubtful > 0 {
+        tracing::error!(ids = doubtful, "ids with several rows: their series are rated row by row");
     }
-    Ok(Verification { ids: counted.ids, doubtful: counted.doubtful })
+    Ok(Verification { ids, doubtful })
 }
