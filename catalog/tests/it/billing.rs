@@ -34,7 +34,10 @@ async fn a_scope_of_one_customer_or_subscription_reads_that_alone_with_its_plan_
     let organization = tenant.organization;
     assert_eq!(names(BillingScope::All).await, ("a1 a2 b1".into(), "ada bob".into()));
     assert_eq!(names(BillingScope::Customer(organization, ada.parse().unwrap())).await, ("a1 a2".into(), "ada".into()));
-    assert_eq!(names(BillingScope::Subscription(organization, ids[2].parse().unwrap())).await, ("b1".into(), "bob".into()));
+    assert_eq!(
+        names(BillingScope::Subscription(organization, ids[2].parse().unwrap())).await,
+        ("b1".into(), "bob".into())
+    );
 }
 
 /// Prints what it measures: `cargo test -p catalog --test it -- --ignored --nocapture reading_300`.
@@ -47,7 +50,9 @@ async fn reading_300_000_subscriptions() {
     let metric = tenant.metric("m").await;
     let plan = tenant.plan("p", &[&metric]).await;
     let new: Vec<CustomerCreate> = (0..COUNT)
-        .map(|number| serde_json::from_value(json!({"external_id": format!("customer-{number:07}"), "name": "Ada"})).unwrap())
+        .map(|number| {
+            serde_json::from_value(json!({"external_id": format!("customer-{number:07}"), "name": "Ada"})).unwrap()
+        })
         .collect();
     let now = Timestamp::parse("2026-03-10T12:00:00Z").unwrap();
     let started = Instant::now();
@@ -58,7 +63,10 @@ async fn reading_300_000_subscriptions() {
         .map(|customer| {
             let id = format!("subscription-{}", customer.external_id);
             let started_at = "2026-01-01T00:00:00Z";
-            serde_json::from_value(json!({"external_id": id, "customer_id": customer.id, "plan_id": plan, "started_at": started_at})).unwrap()
+            serde_json::from_value(
+                json!({"external_id": id, "customer_id": customer.id, "plan_id": plan, "started_at": started_at}),
+            )
+            .unwrap()
         })
         .collect();
     let started = Instant::now();
@@ -67,10 +75,18 @@ async fn reading_300_000_subscriptions() {
     for _ in 0..3 {
         let started = Instant::now();
         let read = world.catalog.billing_catalog(BillingScope::All).await.unwrap();
-        println!("{} subscriptions and {} customers read in {:?}", read.subscriptions.len(), read.customers.len(), started.elapsed());
+        println!(
+            "{} subscriptions and {} customers read in {:?}",
+            read.subscriptions.len(),
+            read.customers.len(),
+            started.elapsed()
+        );
         assert_eq!(read.subscriptions.len(), COUNT);
     }
-    let one = BillingScope::Subscription(tenant.organization, world.catalog.billing_catalog(BillingScope::All).await.unwrap().subscriptions[7].id);
+    let one = BillingScope::Subscription(
+        tenant.organization,
+        world.catalog.billing_catalog(BillingScope::All).await.unwrap().subscriptions[7].id,
+    );
     let started = Instant::now();
     world.catalog.billing_catalog(one).await.unwrap();
     println!("one of them read in {:?}", started.elapsed());

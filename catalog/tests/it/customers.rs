@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 async fn a_customer_is_made_read_changed_and_deleted() {
     let world = World::new().await;
     let tenant = world.tenant("Acme").await;
-    let body = json!({"external_id": "c-1", "name": "Ada", "email": "ada@example.com", "billing_metadata": {"n": 0.10}});
+    let body =
+        json!({"external_id": "c-1", "name": "Ada", "email": "ada@example.com", "billing_metadata": {"n": 0.10}});
     let made = tenant.post("/v1/customers", body).await.expect(201);
     assert_eq!(made["currency"], "USD");
     assert_eq!(made["net_payment_term"], 30);
@@ -24,7 +25,8 @@ async fn a_customer_is_made_read_changed_and_deleted() {
 
     let read = world.catalog.billing_catalog(BillingScope::Organization(tenant.organization)).await.unwrap();
     assert!(read.customers.values().next().is_some_and(|customer| {
-        customer.timezones == [(at("1970-01-01T00:00:00Z"), "UTC".into()), (at("2026-03-11T00:00:00Z"), "Asia/Tokyo".into())]
+        customer.timezones
+            == [(at("1970-01-01T00:00:00Z"), "UTC".into()), (at("2026-03-11T00:00:00Z"), "Asia/Tokyo".into())]
     }));
 
     tenant.delete(&path).await.expect(204);

@@ -47,7 +47,12 @@ fn reaches(other: &Belongings) -> Vec<(&'static str, String, Value, u16)> {
         ("GET", format!("/v1/subscriptions/{subscription}/next_billing_date"), none.clone(), 404),
         ("POST", format!("/v1/organizations/current/api_keys/{key}/rotate"), none.clone(), 404),
         ("DELETE", format!("/v1/organizations/current/api_keys/{key}"), none.clone(), 404),
-        ("POST", "/v1/subscriptions/".into(), json!({"external_id": "x", "customer_id": customer, "plan_id": plan}), 400),
+        (
+            "POST",
+            "/v1/subscriptions/".into(),
+            json!({"external_id": "x", "customer_id": customer, "plan_id": plan}),
+            400,
+        ),
         (
             "POST",
             "/v1/plans/".into(),
@@ -193,7 +198,8 @@ async fn do_step(tenant: &Tenant<'_>, step: &Step) {
 /// What an organization shows, without ids and times.
 async fn names(tenant: &Tenant<'_>) -> Vec<String> {
     let mut names = Vec::new();
-    for (path, field) in [("/v1/customers/?order_by=external_id", "external_id"), ("/v1/billable_metrics/?order_by=code", "code")]
+    for (path, field) in
+        [("/v1/customers/?order_by=external_id", "external_id"), ("/v1/billable_metrics/?order_by=code", "code")]
     {
         let listed = tenant.get(path).await;
         names.push(listed.total().to_string());

@@ -23,7 +23,10 @@ async fn fields_that_do_not_go_together_are_refused() {
         (json!({"aggregation_type": "average", "field_name": "v", "recurring": true}), "recurring"),
         (json!({"aggregation_type": "custom", "expression": "a", "recurring": true}), "recurring"),
         (json!({"aggregation_type": "count", "rounding_precision": 2}), "rounding_precision"),
-        (json!({"aggregation_type": "count", "rounding_function": "ceil", "rounding_precision": 16}), "rounding_precision"),
+        (
+            json!({"aggregation_type": "count", "rounding_function": "ceil", "rounding_precision": 16}),
+            "rounding_precision",
+        ),
         (json!({"aggregation_type": "count", "rounding_function": "bankers"}), "rounding_function"),
         (json!({"aggregation_type": "median", "field_name": "v"}), "aggregation_type"),
     ];
@@ -41,7 +44,8 @@ async fn all_nine_aggregations_are_accepted() {
     let world = World::new().await;
     let tenant = world.tenant("Acme").await;
     for kind in ["count", "sum", "max", "unique_count", "weighted_sum", "latest", "custom", "min", "average"] {
-        let body = json!({"code": kind, "name": kind, "aggregation_type": kind, "field_name": "v", "expression": "v * 2"});
+        let body =
+            json!({"code": kind, "name": kind, "aggregation_type": kind, "field_name": "v", "expression": "v * 2"});
         assert_eq!(tenant.post("/v1/billable_metrics/", body).await.expect(201)["aggregation_type"], kind);
     }
     let stats = tenant.get("/v1/billable_metrics/stats").await.expect(200);
@@ -62,7 +66,8 @@ async fn each_change_that_rating_can_see_is_a_version_of_its_own_and_old_ones_st
 
     let metrics = billing(&tenant).await.metrics;
     let versions = &metrics[&id.parse::<MetricId>().unwrap()];
-    let fields: Vec<_> = versions.iter().map(|version| (version.version, version.field_name.clone().unwrap())).collect();
+    let fields: Vec<_> =
+        versions.iter().map(|version| (version.version, version.field_name.clone().unwrap())).collect();
     assert_eq!(fields, [(1, "a".into()), (2, "b".into()), (3, "b".into())]);
 }
 
@@ -95,7 +100,8 @@ async fn filters_are_declared_listed_and_dropped() {
     let tier = tenant.post(path, json!({"key": "tier"})).await.expect(201);
     assert_eq!(tenant.post(path, json!({"key": "tier", "values": ["x"]})).await.code(409), "filter_key_taken");
     let listed = tenant.get(path).await.expect(200);
-    let keys: Vec<_> = listed.as_array().unwrap().iter().map(|row| (row["key"].clone(), row["values"].clone())).collect();
+    let keys: Vec<_> =
+        listed.as_array().unwrap().iter().map(|row| (row["key"].clone(), row["values"].clone())).collect();
     assert_eq!(keys, [(json!("region"), json!(["eu", "1", "true"])), (json!("tier"), json!([]))]);
 
     tenant.delete(&format!("{path}/{}", id_of(&tier))).await.expect(204);
@@ -123,6 +129,15 @@ async fn a_metric_that_any_version_of_a_plan_charges_cannot_be_deleted() {
     assert_eq!(tenant.delete(&format!("/v1/billable_metrics/{used}")).await.code(409), "metric_in_use");
     tenant.delete(&format!("/v1/billable_metrics/{free}")).await.expect(204);
     tenant.metric("free").await;
-    assert_eq!(tenant.post("/v1/billable_metrics/", json!({"code": "used", "name": "x", "aggregation_type": "count"})).await.code(409), "code_taken");
-    assert_eq!(tenant.get(&format!("/v1/billable_metrics/{free}")).await.expect(404)["detail"], Value::from("Billable metric not found"));
+    assert_eq!(
+        tenant
+            .post("/v1/billable_metrics/", json!({"code": "used", "name": "x", "aggregation_type": "count"}))
+            .await
+            .code(409),
+        "code_taken"
+    );
+    assert_eq!(
+        tenant.get(&format!("/v1/billable_metrics/{free}")).await.expect(404)["detail"],
+        Value::from("Billable metric not found")
+    );
 }

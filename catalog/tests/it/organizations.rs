@@ -78,9 +78,8 @@ async fn revoked_rotated_and_expired_keys_stop_working_at_once() {
 async fn the_last_use_of_a_key_is_written_down_lazily() {
     let world = World::new().await;
     let tenant = world.tenant("Acme").await;
-    let used = || async {
-        tenant.get("/v1/organizations/current/api_keys").await.expect(200)[0]["last_used_at"].clone()
-    };
+    let used =
+        || async { tenant.get("/v1/organizations/current/api_keys").await.expect(200)[0]["last_used_at"].clone() };
     assert_eq!(used().await, Value::Null);
     world.catalog.store_key_usage(&world.state.auth.usage).await.unwrap();
     assert_eq!(used().await, "2026-03-10T12:00:00Z");
@@ -141,7 +140,8 @@ async fn a_sandboxs_clock_moves_forward_and_does_what_falls_due_in_order() {
     let first = tenant.subscription("a", &customer, &plan, Some("2022-02-01T00:00:00Z")).await;
 
     let moved = tenant.put(clock, json!({"now": "2022-04-01T00:00:00Z"})).await.expect(200);
-    let done: Vec<_> = moved["done"].as_array().unwrap().iter().map(|step| (step["at"].clone(), step["id"].clone())).collect();
+    let done: Vec<_> =
+        moved["done"].as_array().unwrap().iter().map(|step| (step["at"].clone(), step["id"].clone())).collect();
     assert_eq!(
         done,
         [

@@ -41,7 +41,8 @@ async fn a_plan_is_kept_with_all_its_options() {
     let shown = &made["charges"][0];
     assert_eq!(shown["properties"].to_string(), r#"{"amount":0.10,"grouped_by":["region"]}"#);
     assert_eq!(shown["filters"][0]["values"], json!({"tier": ["gold"]}));
-    for field in ["pay_in_advance", "prorated", "invoiceable", "min_amount_cents", "tax_codes", "accepts_target_wallet"] {
+    for field in ["pay_in_advance", "prorated", "invoiceable", "min_amount_cents", "tax_codes", "accepts_target_wallet"]
+    {
         assert_eq!(shown[field], body["charges"][0][field], "{field}");
     }
     assert_eq!(tenant.get(&format!("/v1/plans/{}", id_of(&made))).await.expect(200), made);
@@ -66,7 +67,8 @@ async fn replacing_charges_makes_a_version_and_keeps_the_ids_of_lines_that_stay(
     assert_eq!(tenant.put(&path, change).await.expect(200)["version"], 2, "nothing changed");
     tenant.put(&path, json!({"amount_cents": 2000})).await.expect(200);
     let versions = versions(&tenant, &plan).await;
-    let told: Vec<_> = versions.iter().map(|version| (version.version, version.amount.0, version.charges.len())).collect();
+    let told: Vec<_> =
+        versions.iter().map(|version| (version.version, version.amount.0, version.charges.len())).collect();
     assert_eq!(told, [(1, 1000, 2), (2, 1000, 3), (3, 2000, 3)]);
 }
 
@@ -75,7 +77,8 @@ async fn prices_that_cannot_be_read_are_refused_with_their_place() {
     let world = World::new().await;
     let tenant = world.tenant("Acme").await;
     let metric = tenant.metric("m").await;
-    let range = |from: i64, to: Value| json!({"from_value": from, "to_value": to, "per_unit_amount": "1", "flat_amount": "0"});
+    let range =
+        |from: i64, to: Value| json!({"from_value": from, "to_value": to, "per_unit_amount": "1", "flat_amount": "0"});
     let cases = [
         ("standard", json!({}), "amount"),
         ("standard", json!({"amount": "-1"}), "amount"),
@@ -128,7 +131,10 @@ async fn code_and_interval_cannot_change() {
     let path = format!("/v1/plans/{plan}");
     assert_eq!(tenant.put(&path, json!({"code": "q", "interval": "weekly"})).await.faults().len(), 2);
     tenant.put(&path, json!({"code": "p", "interval": "monthly"})).await.expect(200);
-    assert_eq!(tenant.post("/v1/plans/", json!({"code": "p", "name": "x", "interval": "weekly"})).await.code(409), "code_taken");
+    assert_eq!(
+        tenant.post("/v1/plans/", json!({"code": "p", "name": "x", "interval": "weekly"})).await.code(409),
+        "code_taken"
+    );
 }
 
 #[tokio::test]
@@ -164,7 +170,8 @@ async fn simulating_prices_made_up_units_by_the_models_that_bill() {
     let path = format!("/v1/plans/{plan}/simulate");
     for units in [json!(15), json!("15"), json!(15.0)] {
         let result = tenant.post(&path, json!({"units": units})).await.expect(200);
-        let cents: Vec<_> = result["charges"].as_array().unwrap().iter().map(|charge| charge["amount_cents"].clone()).collect();
+        let cents: Vec<_> =
+            result["charges"].as_array().unwrap().iter().map(|charge| charge["amount_cents"].clone()).collect();
         // 15 × 0.015 = 0.225, half a cent goes up; 10 × 1 + 2 + 5 × 0.5 = 14.50; the minimum.
         assert_eq!(cents, [json!(23), json!(1450), json!(77)]);
         assert_eq!((&result["total_amount_cents"], &result["charges"][0]["units"]), (&json!(2550), &json!(15)));

@@ -12,7 +12,10 @@ async fn every_operation_of_the_document_is_routed() {
         let path = path.replace("{code}", "x").replace("{filter_id}", "x").replace('{', "").replace('}', "");
         let answer = tenant.ask(method.as_str(), &path, Value::Null).await;
         let code = answer.body["code"].as_str().unwrap_or_default().to_string();
-        assert!(!["no_such_route", "method_not_allowed", "not_built"].contains(&code.as_str()), "{method} {path}: {code}");
+        assert!(
+            !["no_such_route", "method_not_allowed", "not_built"].contains(&code.as_str()),
+            "{method} {path}: {code}"
+        );
     }
 }
 
@@ -26,7 +29,8 @@ async fn every_other_route_of_the_contract_answers_501_and_names_itself() {
     let missing = catalog::routes_not_built::missing(&routed);
     assert!(!missing.is_empty());
     for (method, path) in missing {
-        let filled = path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/");
+        let filled =
+            path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/");
         let mut paths = vec![filled.clone()];
         paths.extend(filled.strip_suffix('/').filter(|bare| !bare.is_empty()).map(str::to_string));
         for path in paths {
@@ -62,7 +66,8 @@ fn the_list_of_what_is_not_built_only_shrinks() {
     let missing = catalog::routes_not_built::missing(&routed);
     let tags = ["/v1/customers", "/v1/billable_metrics", "/v1/plans/", "/v1/subscriptions", "/v1/organizations"];
     // These stand under other tags of the contract.
-    let elsewhere = ["usage_thresholds", "commitments", "entitlements/", "/subscriptions/{subscription_id}/current_usage"];
+    let elsewhere =
+        ["usage_thresholds", "commitments", "entitlements/", "/subscriptions/{subscription_id}/current_usage"];
     let ours = |(method, path): &(Method, &'static str)| {
         let mine = tags.iter().any(|tag| path.starts_with(tag)) && !elsewhere.iter().any(|part| path.contains(part));
         mine.then(|| format!("{method} {path}"))

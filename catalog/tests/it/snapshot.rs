@@ -90,7 +90,8 @@ async fn a_catalog_opened_again_knows_what_it_knew() {
     let tenant = world.tenant("Acme").await;
     tenant.metric("m").await;
     let before = world.catalog.snapshot().current();
-    let again = Catalog::open(Database::open_in(world.directory.path()).await.unwrap()).await.unwrap().snapshot().current();
+    let again =
+        Catalog::open(Database::open_in(world.directory.path()).await.unwrap()).await.unwrap().snapshot().current();
     assert_eq!(again.version, before.version);
     assert_eq!(again.keys.len(), before.keys.len());
     assert_eq!(again.organizations[&tenant.organization].metrics, before.organizations[&tenant.organization].metrics);

@@ -57,7 +57,8 @@ async fn a_naive_or_absurd_time_is_422() {
     let world = World::new().await;
     let setting = setting(&world).await;
     for bad in ["2026-03-01T00:00:00", "2026-03-01", "yesterday", "", "1066-10-14T00:00:00Z", "9999-01-01T00:00:00Z"] {
-        let body = json!({"external_id": "s", "customer_id": setting.customer, "plan_id": setting.plan, "started_at": bad});
+        let body =
+            json!({"external_id": "s", "customer_id": setting.customer, "plan_id": setting.plan, "started_at": bad});
         let answer = setting.tenant.post("/v1/subscriptions/", body).await;
         assert_eq!(answer.faults(), [r#"["body","started_at"]"#], "{bad}");
     }
@@ -67,7 +68,8 @@ async fn a_naive_or_absurd_time_is_422() {
 async fn what_is_not_sent_is_the_plans() {
     let world = World::new().await;
     let setting = setting(&world).await;
-    let body = json!({"code": "adv", "name": "A", "interval": "yearly", "pay_in_advance": true, "trial_period_days": 14});
+    let body =
+        json!({"code": "adv", "name": "A", "interval": "yearly", "pay_in_advance": true, "trial_period_days": 14});
     let plan = setting.tenant.post("/v1/plans/", body).await.expect(201)["id"].clone();
     let with = |extra: Value| {
         let mut body = json!({"external_id": "s", "customer_id": setting.customer, "plan_id": plan});
@@ -86,7 +88,8 @@ async fn what_is_not_sent_is_the_plans() {
 async fn an_external_id_is_taken_while_its_subscription_runs() {
     let world = World::new().await;
     let setting = setting(&world).await;
-    let body = json!({"external_id": "s", "customer_id": setting.customer, "plan_id": setting.plan, "started_at": STARTED});
+    let body =
+        json!({"external_id": "s", "customer_id": setting.customer, "plan_id": setting.plan, "started_at": STARTED});
     let first = setting.start("s", STARTED).await;
     let post = || setting.tenant.post("/v1/subscriptions/", body.clone());
     assert_eq!(post().await.code(409), "external_id_taken");
@@ -105,7 +108,9 @@ async fn unknown_customers_and_plans_are_400() {
     let world = World::new().await;
     let setting = setting(&world).await;
     let nobody = uuid::Uuid::nil().to_string();
-    for (customer, plan, code) in [(&nobody, &setting.plan, "unknown_customer"), (&setting.customer, &nobody, "unknown_plan")] {
+    for (customer, plan, code) in
+        [(&nobody, &setting.plan, "unknown_customer"), (&setting.customer, &nobody, "unknown_plan")]
+    {
         let body = json!({"external_id": "s", "customer_id": customer, "plan_id": plan});
         assert_eq!(setting.tenant.post("/v1/subscriptions/", body).await.code(400), code);
     }
@@ -116,7 +121,13 @@ async fn each_action_leads_where_it_should_and_nowhere_else() {
     let world = World::new().await;
     let setting = setting(&world).await;
     let id = setting.start("s", None).await;
-    let act = |action: &'static str| setting.tenant.ask("POST", &*Box::leak(format!("/v1/subscriptions/{id}/{action}").into_boxed_str()), Value::Null);
+    let act = |action: &'static str| {
+        setting.tenant.ask(
+            "POST",
+            &*Box::leak(format!("/v1/subscriptions/{id}/{action}").into_boxed_str()),
+            Value::Null,
+        )
+    };
     for (action, status, after) in [
         ("resume", 400, "pending"),
         ("pause", 400, "pending"),
@@ -133,7 +144,10 @@ async fn each_action_leads_where_it_should_and_nowhere_else() {
         assert_eq!(setting.status(&id).await, after);
     }
     let ended = setting.tenant.get(&format!("/v1/subscriptions/{id}")).await.expect(200);
-    assert_eq!((&ended["started_at"], &ended["canceled_at"]), (&json!("2026-03-10T12:00:00Z"), &json!("2026-03-10T12:00:00Z")));
+    assert_eq!(
+        (&ended["started_at"], &ended["canceled_at"]),
+        (&json!("2026-03-10T12:00:00Z"), &json!("2026-03-10T12:00:00Z"))
+    );
     assert_eq!(setting.tenant.delete(&format!("/v1/subscriptions/{id}")).await.status, 404);
 }
 
@@ -148,7 +162,10 @@ async fn terminating_ends_now_and_keeps_what_money_should_do() {
     setting.tenant.delete(&format!("{path}?on_termination_action=skip")).await.expect(204);
     let ended = setting.tenant.get(&path).await.expect(200);
     assert_eq!((&ended["status"], &ended["on_termination_action"]), (&json!("terminated"), &json!("skip")));
-    assert_eq!((&ended["ending_at"], &ended["ended_at"]), (&json!("2026-03-10T12:00:00Z"), &json!("2026-03-10T12:00:00Z")));
+    assert_eq!(
+        (&ended["ending_at"], &ended["ended_at"]),
+        (&json!("2026-03-10T12:00:00Z"), &json!("2026-03-10T12:00:00Z"))
+    );
     assert_eq!(setting.billed().await[0].ended_at, Some(at("2026-03-10T12:00:00Z")));
 }
 
@@ -200,7 +217,10 @@ async fn the_clock_starts_and_ends_subscriptions_at_their_planned_instants() {
     let path = format!("/v1/subscriptions/{ending}");
     assert_eq!(setting.tenant.put(&path, json!({"ending_at": "2026-03-10T12:00:00Z"})).await.status, 422);
     setting.tenant.put(&path, json!({"ending_at": "2026-03-12T00:00:00Z"})).await.expect(200);
-    assert_eq!(setting.billed().await.iter().filter_map(|billed| billed.ended_at).collect::<Vec<_>>(), [at("2026-03-12T00:00:00Z")]);
+    assert_eq!(
+        setting.billed().await.iter().filter_map(|billed| billed.ended_at).collect::<Vec<_>>(),
+        [at("2026-03-12T00:00:00Z")]
+    );
 
     assert_eq!(world.catalog.advance(None, at("2026-03-10T23:59:59Z")).await.unwrap(), []);
     let done = world.catalog.advance(None, at("2026-04-01T00:00:00Z")).await.unwrap();

@@ -178,8 +178,15 @@ impl Tenant<'_> {
     }
 
     /// A new subscription's id.
-    pub async fn subscription(&self, external_id: &str, customer: &str, plan: &str, started_at: Option<&str>) -> String {
-        let body = json!({"external_id": external_id, "customer_id": customer, "plan_id": plan, "started_at": started_at});
+    pub async fn subscription(
+        &self,
+        external_id: &str,
+        customer: &str,
+        plan: &str,
+        started_at: Option<&str>,
+    ) -> String {
+        let body =
+            json!({"external_id": external_id, "customer_id": customer, "plan_id": plan, "started_at": started_at});
         id_of(&self.post("/v1/subscriptions/", body).await.expect(201))
     }
 }
