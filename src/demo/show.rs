@@ -57,7 +57,20 @@ fn usage_table(customers: &Value, fees: &Value) -> comfy_table::Table {
         row.push(grouped(&events.get(&id).copied().unwrap_or_default().to_string()));
         shown.add_row(row);
     }
+    shown.add_row(total_row(&units, events.values().sum()));
     shown
+}
+
+/// The sums over all customers, exact: the demo's units are whole numbers.
+fn total_row(units: &BTreeMap<(String, String), String>, events: u64) -> Vec<String> {
+    let mut row = vec!["all".to_string()];
+    row.extend(METRICS.map(|wanted| {
+        let of_metric = units.iter().filter(|((_, metric), _)| metric == wanted);
+        let total: u128 = of_metric.filter_map(|(_, units)| units.parse::<u128>().ok()).sum();
+        grouped(&total.to_string())
+    }));
+    row.push(grouped(&events.to_string()));
+    row
 }
 
 fn invoice_table(invoice: &Value) -> comfy_table::Table {
