@@ -87,6 +87,23 @@ impl Connection {
         Ok(self.query(statement).fetch_one::<T>().await?)
     }
 
+    /// Whether a query of this id is running: the engine takes no second one.
+    pub async fn is_running(&self, query_id: &str) -> Result<bool, StoreError> {
+        match self.query("SELECT 1").with_setting("query_id", query_id).execute().await {
+            Ok(()) => Ok(false),
+            Err(clickhouse::error::Error::BadResponse(text)) if text.contains(SAME_ID_IS_RUNNING) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Asks the engine to cancel a query. What cannot be cancelled ends by itself, so a refusal changes nothing.
+    pub async fn kill(&self, query_id: &str) {
+        let kill = format!("KILL QUERY WHERE query_id = {} ASYNC", sql::text(query_id));
+        if let Err(error) = self.execute(&kill).await {
+            tracing::debug!(%error, query_id, "query not cancelled");
+        }
+    }
+
     /// Inserts one Native block and returns once the engine has synced it to disk.
     ///
     /// # Errors
@@ -104,6 +121,9 @@ impl Connection {
         Ok(insert.end().await?)
     }
 }
+
+/// ClickHouse's name of error 216.
+const SAME_ID_IS_RUNNING: &str = "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING";
 
 /// One insert is one block per partition, as it was sent; repeats are found by id, never by block hash.
 const INSERT_SETTINGS: &[(&str, &str)] = &[

@@ -20,6 +20,6 @@ mod sql;
 pub mod usage;
 
 pub use connection::StoreConfig;
-pub use direct::{AcceptError, Accepted, DirectConfig, DirectWriter, DuplicateKind, DuplicateRow};
+pub use direct::{AcceptError, Accepted, DirectConfig, DirectWriter, DuplicateKind, DuplicateRow, Voided, WriterState};
 pub use error::StoreError;
 pub use usage::EventStore;

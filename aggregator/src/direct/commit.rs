@@ -14,22 +14,24 @@ use crate::native::{VoidRow, void_block};
 use crate::sql;
 use bytes::Bytes;
 use std::time::Instant;
-use uuid::Uuid;
 
-/// Query ids of this writer's inserts begin with it, so that recovery can tell whether one is still running.
-pub(super) const QUERY_ID_PREFIX: &str = "tollgate-write-";
+/// The tables a group goes to.
+pub(super) const WRITTEN_TABLES: [&str; 4] = ["events", "event_ids", "losers", "voids"];
+
+/// The query id of every insert into a table: always the same, and the engine runs one query of an id at a time. So an insert
+/// of an earlier writer that is still running keeps ours out, and recovery can ask whether there is one.
+pub(super) fn query_id(connection: &Connection, table: &str) -> String {
+    format!("tollgate-writer-{}-{table}", connection.database())
+}
 
 /// Sends groups; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Committer {
     connection: Connection,
-    /// Tells this process' query ids from those of an earlier one.
-    run: Uuid,
 }
 
 /// The encoded rows of one group.
 pub(super) struct Blocks {
-    offset: u64,
     rows: usize,
     dimension_keys: Vec<(u64, Vec<String>)>,
     events: Option<Vec<Bytes>>,
@@ -44,7 +46,6 @@ impl Blocks {
         let rows = group.rows();
         let (events, ids, losers) = (group.events, group.ids, group.losers);
         Self {
-            offset: group.offset,
             rows,
             dimension_keys: new_keys,
             events: (events.rows() > 0).then(|| events.into_block()),
@@ -57,7 +58,7 @@ impl Blocks {
 
 impl Committer {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, run: Uuid::new_v4() }
+        Self { connection }
     }
 
     /// Returns once every row is on disk.
@@ -67,12 +68,12 @@ impl Committer {
         }
         let started = Instant::now();
         self.register(&blocks.dimension_keys).await?;
-        self.insert("events", blocks.offset, blocks.events).await?;
+        self.insert("events", blocks.events).await?;
         let voids = (!blocks.voids.is_empty()).then(|| void_block(&blocks.voids));
         futures::try_join!(
-            self.insert("event_ids", blocks.offset, blocks.ids),
-            self.insert("losers", blocks.offset, blocks.losers),
-            self.insert("voids", blocks.offset, voids),
+            self.insert("event_ids", blocks.ids),
+            self.insert("losers", blocks.losers),
+            self.insert("voids", voids),
         )?;
         metrics::histogram!("tollgate_store_commit_seconds").record(started.elapsed());
         // A count as f64 is exact to 2⁵³; the histogram is for operators, not for bills.
@@ -80,10 +81,9 @@ impl Committer {
         Ok(())
     }
 
-    async fn insert(&self, table: &str, offset: u64, block: Option<Vec<Bytes>>) -> Result<(), StoreError> {
+    async fn insert(&self, table: &str, block: Option<Vec<Bytes>>) -> Result<(), StoreError> {
         let Some(chunks) = block else { return Ok(()) };
-        let query_id = format!("{QUERY_ID_PREFIX}{}-{offset}-{table}", self.run);
-        self.connection.insert_block(table, &query_id, chunks).await
+        self.connection.insert_block(table, &query_id(&self.connection, table), chunks).await
     }
 
     async fn register(&self, keys: &[(u64, Vec<String>)]) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@
 //! First of all it makes sure that no insert of an earlier writer is still running: an insert that lands after recovery
 //! looked would store its ids a second time.
 
-use super::commit::QUERY_ID_PREFIX;
+use super::commit::{WRITTEN_TABLES, query_id};
 use crate::connection::Connection;
 use crate::error::StoreError;
 use crate::native::IdColumns;
@@ -50,7 +50,7 @@ pub(super) async fn recover(connection: &Connection) -> Result<Recovered, StoreE
     let committed = last_offset(connection, "event_ids").await?;
     let ids = complete_ids(connection, committed).await?;
     let mut next_offset = 0;
-    for table in ["event_ids", "events", "losers", "voids"] {
+    for table in WRITTEN_TABLES {
         next_offset = next_offset.max(last_offset(connection, table).await?.map_or(0, |last| last + 1));
     }
     // Offset 0 is never given out: a cut at 0 is "before everything".
@@ -58,20 +58,20 @@ pub(super) async fn recover(connection: &Connection) -> Result<Recovered, StoreE
 }
 
 async fn wait_for_running_inserts(connection: &Connection) -> Result<(), StoreError> {
-    // Cancels what it can; what has passed the point of no return is waited for below. A user without the right to kill
-    // queries waits a little longer, so the answer does not matter.
-    let kill = format!("KILL QUERY WHERE query_id LIKE '{QUERY_ID_PREFIX}%' ASYNC");
-    if let Err(error) = connection.execute(&kill).await {
-        tracing::debug!(%error, "interrupted inserts are waited for, not cancelled");
-    }
-    let running = format!("SELECT count() FROM system.processes WHERE query_id LIKE '{QUERY_ID_PREFIX}%'");
-    let mut waits = 0_u32;
-    while connection.fetch_one::<u64>(&running).await? > 0 {
-        if waits.is_multiple_of(50) {
-            tracing::warn!("an insert of an earlier writer is still running; waiting for it");
+    for table in WRITTEN_TABLES {
+        let id = query_id(connection, table);
+        let mut waits = 0_u32;
+        while connection.is_running(&id).await? {
+            if waits == 0 {
+                tracing::warn!(
+                    table,
+                    "an insert of an earlier writer is still running; cancelling it and waiting for its end"
+                );
+                connection.kill(&id).await;
+            }
+            waits = waits.saturating_add(1);
+            tokio::time::sleep(STILL_RUNNING_PAUSE).await;
         }
-        waits = waits.saturating_add(1);
-        tokio::time::sleep(STILL_RUNNING_PAUSE).await;
     }
     Ok(())
 }
@@ -135,8 +135,7 @@ async fn complete_ids(connection: &Connection, committed: Option<u64>) -> Result
 }
 
 async fn insert_ids(connection: &Connection, columns: IdColumns) -> Result<(), StoreError> {
-    let query_id = format!("{QUERY_ID_PREFIX}recovery-{}", Uuid::new_v4());
-    connection.insert_block("event_ids", &query_id, columns.into_block()).await
+    connection.insert_block("event_ids", &query_id(connection, "event_ids"), columns.into_block()).await
 }
 
 /// Derives id, series and content anew from what was stored.

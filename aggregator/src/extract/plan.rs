@@ -295,7 +295,7 @@ mod tests {
                 text.value_of(),
                 text.dimensions_of()
             ),
-            "7ba0a6f4ee90b9f9 95fbb0bb9d3d7b2e 16e3e8ee2ff19bd1 7f9d1b1c3c0c9c0a"
+            "aecf242a62b00b20 a9e9e7d5f72047bb aedacc71ec8e0ce8 3c57514b441219e8"
         );
     }
 }

@@ -69,7 +69,7 @@ mod tests {
         fn texts_are_equal_exactly_when_the_numbers_are(
             a in "-?(0|[1-9][0-9]{0,3})(\\.[0-9]{1,3})?([eE]-?[0-4])?", b in "-?(0|[1-9][0-9]{0,3})(\\.[0-9]{1,3})?([eE]-?[0-4])?",
         ) {
-            let same = a.parse::<bigdecimal::BigDecimal>().unwrap() == b.parse().unwrap();
+            let same = a.parse::<bigdecimal::BigDecimal>().unwrap() == b.parse::<bigdecimal::BigDecimal>().unwrap();
             prop_assert_eq!(canonical_number(&a) == canonical_number(&b), same);
         }
     }

@@ -203,7 +203,7 @@ mod tests {
         {
             let mut merged = row(one.0, one.1);
             merge(Measure::Max, &mut merged, &row(other.0, other.1));
-            assert_eq!(merged.quantity, wanted.parse().unwrap());
+            assert_eq!(merged.quantity, wanted.parse::<BigDecimal>().unwrap());
             assert_eq!((merged.events_count, merged.fingerprint, merged.invalid_count), (4, u128::MAX - 1, 2));
         }
     }

@@ -118,8 +118,8 @@ mod tests {
     fn keys_are_picked_by_name_in_the_order_asked_for() {
         let (mut some, hash) = projections(&["model", "region", "tier"], &["tier", "model"], true);
         assert_eq!(some.project(0, hash, r#"["a\"b,",null,"5"]"#).as_deref(), Some(r#"["5","a\"b,"]"#));
-        let (mut none, hash) = projections(&["model"], &[], true);
-        assert_eq!(none.project(0, hash, r#"["a"]"#).as_deref(), Some(""));
+        let (mut none, of_model) = projections(&["model"], &[], true);
+        assert_eq!(none.project(0, of_model, r#"["a"]"#).as_deref(), Some(""));
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
     fn a_distinct_count_is_never_put_together_from_parts() {
         let (mut part, hash) = projections(&["model", "region"], &["model"], false);
         assert_eq!(part.project(0, hash, r#"["a","b"]"#), None);
-        let (mut same, hash) = projections(&["model"], &["model"], false);
-        assert_eq!(same.project(0, hash, r#"["a"]"#).as_deref(), Some(r#"["a"]"#));
+        let (mut same, of_model) = projections(&["model"], &["model"], false);
+        assert_eq!(same.project(0, of_model, r#"["a"]"#).as_deref(), Some(r#"["a"]"#));
     }
 }

@@ -1,0 +1,12 @@
+//! The event store against a real engine.
+// A test ends where its expectation does.
+#![allow(clippy::unwrap_used)]
+
+mod oracle;
+mod support;
+
+mod exactness;
+mod ingest;
+mod model;
+mod reading;
+mod schema;
