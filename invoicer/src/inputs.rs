@@ -116,8 +116,8 @@ impl BillingInputs for DirectInputs {
         let scope = organization.map_or(BillingScope::All, BillingScope::Organization);
         let all = self.catalog.billing_catalog(scope).await?;
         let now = self.clock.now();
-        let sandboxes = all.organizations.iter().filter(|(_, organization)| organization.sandbox);
-        let sandboxes = sandboxes.map(|(id, organization)| (*id, organization.clock.unwrap_or(now))).collect();
+        let sandboxes = all.organizations.iter().filter(|(_, known)| known.sandbox);
+        let sandboxes = sandboxes.map(|(id, known)| (*id, known.clock.unwrap_or(now))).collect();
         Ok(World { view: Arc::new(view_over(all).await?), sandboxes })
     }
 

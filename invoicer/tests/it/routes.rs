@@ -1,6 +1,6 @@
 //! The routes: who sees what, in which form, and what is refused.
 
-use crate::support::{ADMIN, Answer, Installation, Tenant, text};
+use crate::support::{ADMIN, Answer, Installation, Tenant, at, text};
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -36,6 +36,7 @@ async fn a_run_is_started_followed_and_listed_by_its_organization_only() {
     let all = installation.ask(Method::POST, "/v1/billing_runs/", &admin, Some(json!({"dry_run": true}))).await;
     assert_eq!((all.status, &all.body["organization_id"]), (StatusCode::ACCEPTED, &Value::Null));
 
+    installation.clock.set(at("2026-08-01T00:00:01Z"));
     let own = stranger.post("/v1/billing_runs", json!({"as_of": "2026-08-01T00:00:00Z"})).await;
     let run = ended(&stranger, own).await;
     assert_eq!(
