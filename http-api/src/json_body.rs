@@ -57,6 +57,14 @@ pub async fn read_limited(headers: &HeaderMap, body: Body, limit: usize) -> Resu
     if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(ApiError::unsupported_media_type("this route takes no Content-Encoding"));
     }
+    read_as_sent(headers, body, limit).await
+}
+
+/// Reads a body of at most `limit` bytes as it came, compressed or not.
+///
+/// # Errors
+/// 413 past the limit, 400 when the client breaks off.
+pub async fn read_as_sent(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, ApiError> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     // usize to u64 is lossless on every target.
     if announced.is_some_and(|length| length > limit as u64) {
@@ -102,6 +110,11 @@ pub fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
 /// # Errors
 /// 422 that names the first field that does not fit.
 pub fn typed<T: DeserializeOwned>(body: Value) -> Result<T, ApiError> {
+    if body.is_array() {
+        // serde would fill a type's fields from a list by position; no route takes a list.
+        let msg = "Input should be a valid dictionary or object to extract fields from";
+        return Err(ApiError::validation(vec![FieldError::in_body("model_attributes_type", [], msg, &body)]));
+    }
     if let Ok(value) = serde_path_to_error::deserialize::<_, T>(&body) {
         return Ok(value);
     }
@@ -120,6 +133,11 @@ mod tests {
     #[derive(Debug, Deserialize, PartialEq)]
     struct Named {
         name: String,
+    }
+
+    #[tokio::test]
+    async fn a_list_does_not_fill_the_fields_of_an_object_by_position() {
+        assert_eq!(read("application/json", r#"["x"]"#).await.unwrap_err().status(), StatusCode::UNPROCESSABLE_ENTITY);
     }
 
     async fn read(content_type: &str, body: impl Into<Body>) -> Result<Named, ApiError> {
