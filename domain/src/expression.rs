@@ -439,22 +439,18 @@ mod tests {
     fn any_expression() -> impl Strategy<Value = (String, Option<BigRational>)> {
         let leaf = (0_i64..50).prop_map(|n| (n.to_string(), Some(BigRational::from_integer(n.into()))));
         leaf.prop_recursive(5, 40, 2, |inner| {
-            (inner.clone(), inner, 0..6_usize).prop_map(|((left, l), (right, r), operator)| {
-                let both = l.clone().zip(r);
+            (inner.clone(), inner, 0..6_usize).prop_map(|((left, x), (right, y), operator)| {
+                let apply = |f: fn(BigRational, BigRational) -> BigRational| Some(f(x.clone()?, y?));
                 match operator {
-                    0 => (format!("({left} + {right})"), both.map(|(l, r)| l + r)),
-                    1 => (format!("({left} - {right})"), both.map(|(l, r)| l - r)),
-                    2 => (format!("{left} * ({right})"), both.map(|(l, r)| l * r)),
+                    0 => (format!("({left} + {right})"), apply(|a, b| a + b)),
+                    1 => (format!("({left} - {right})"), apply(|a, b| a - b)),
+                    2 => (format!("{left} * ({right})"), apply(|a, b| a * b)),
                     // Halves stay exact.
-                    3 => (format!("({left}) / 2"), l.map(|l| l / BigRational::from_integer(2.into()))),
-                    4 => (format!("max({left}, {right})"), both.map(|(l, r)| l.max(r))),
-                    _ => (format!("-({left})"), l.map(|l| -l)),
+                    3 => (format!("({left}) / 2"), x.map(|a| a / BigRational::from_integer(2.into()))),
+                    4 => (format!("max({left}, {right})"), apply(std::cmp::Ord::max)),
+                    _ => (format!("-({left})"), x.map(|a| -a)),
                 }
             })
-        })
-        .prop_map(|(text, value)| {
-            // `2 * (…)` binds tighter than a sum to its left only because every sum is bracketed.
-            (text, value)
         })
     }
 
@@ -465,8 +461,8 @@ mod tests {
             let got = Expression::parse(&text).unwrap().evaluate(&|_| None).unwrap();
             let (mantissa, scale) = got.to_big().into_bigint_and_exponent();
             let ten = BigRational::from_integer(10.into());
-            let got = BigRational::from(mantissa) / ten.pow(i32::try_from(scale).unwrap());
-            let difference = (got - wanted.unwrap()).abs();
+            let exact = BigRational::from(mantissa) / ten.pow(i32::try_from(scale).unwrap());
+            let difference = (exact - wanted.unwrap()).abs();
             // Only halvings beyond 20 digits would differ, and there are at most five in a row.
             prop_assert!(difference.is_zero(), "{text}");
         }

@@ -10,7 +10,7 @@
 use crate::aggregate::{MetricRules, OPERATION_TYPE};
 use crate::rated::{RateProblem, RatingItem};
 use crate::view::{RatableCharge, RatablePlan, RatingView, ViewError};
-use crate::whose_usage::usage_of;
+use crate::whose_usage::{OwnedSeries, metric_usage};
 use aggregator::usage::{Measure, MetricScope, UsageQuery, UsageWindow};
 use domain::catalog::{Aggregation, Metric, Subscription};
 use domain::ids::OrganizationId;
@@ -160,16 +160,8 @@ impl<'a> Planner<'a> {
         // Four billion slots would be ten terabytes of windows before this could fail.
         let number = u32::try_from(slot).unwrap_or(u32::MAX);
         let windows = &mut self.plan.queries[shape.query].query.windows;
-        for owned in usage_of(self.view, subscription, &metric.code, item.from, item.to)? {
-            let window = |part: &crate::intervals::Interval| UsageWindow {
-                series: owned.series,
-                from: part.from,
-                to: part.to,
-                slot: number,
-                scope: shape.scope,
-            };
-            windows.extend(owned.when.as_slice().iter().map(window));
-        }
+        let owned = metric_usage(self.view, subscription, metric, item.from, item.to)?;
+        windows.extend(windows_of(&owned, number, shape.scope));
         self.plan.slots.push(PlannedSlot { shape, item: self.plan.items.len() });
         Ok(slot)
     }
@@ -234,6 +226,13 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// Stretches of series as the store takes them.
+#[must_use]
+pub fn windows_of(owned: &[OwnedSeries], slot: u32, scope: u32) -> Vec<UsageWindow> {
+    let windows = owned.iter().flat_map(|owned| owned.when.as_slice().iter().map(|part| (owned.series, part)));
+    windows.map(|(series, part)| UsageWindow { series, from: part.from, to: part.to, slot, scope }).collect()
+}
+
 /// All properties that decide where an event of the metric belongs, sorted; for distinct counts also the operation, to see
 /// where something was removed.
 fn deciding_keys(charges: &[&RatableCharge], way: Way) -> Vec<String> {
@@ -249,10 +248,10 @@ fn deciding_keys(charges: &[&RatableCharge], way: Way) -> Vec<String> {
 fn way(metric: &Metric, charges: &[&RatableCharge]) -> Way {
     let looks_at_events = |ratable: &&RatableCharge| {
         let needs = ratable.lines.all().iter().map(|line| line.model.needs());
-        needs.into_iter().any(|needs| needs.events || needs.dynamic_total)
+        ratable.charge.prorated || needs.into_iter().any(|needs| needs.events || needs.dynamic_total)
     };
     match metric.aggregation {
-        _ if charges.iter().any(looks_at_events) => Way::Events,
+        _ if metric.recurring || charges.iter().any(looks_at_events) => Way::Events,
         Aggregation::Count | Aggregation::Sum | Aggregation::Max => Way::Rows,
         Aggregation::UniqueCount => Way::LoneRows,
         _ => Way::Events,

@@ -49,9 +49,10 @@ pub fn price_charge(terms: Terms<'_>, usage: UsageByLine, fees: &mut Vec<RatedCh
 fn price_line(terms: Terms<'_>, place: usize, group: Group, usage: LineUsage) -> Result<RatedCharge, RateProblem> {
     let priced_line = &terms.ratable.lines.all()[place];
     let units = rounded(terms.metric, usage.quantity);
+    let full_units = usage.full_quantity.map(|quantity| rounded(terms.metric, quantity));
     let to_price = UsageToPrice {
         units,
-        full_units: None,
+        full_units,
         // An event whose value cannot be used is not charged for.
         events_count: usage.events_count - usage.invalid_count,
         events: usage.events,

@@ -8,14 +8,15 @@
 //! Memory grows with the events of the fee's charge in its period, about 400 bytes each.
 
 use crate::aggregate::MetricRules;
+use crate::plan::windows_of;
 use crate::price::{Terms, price_charge};
 use crate::rate::{RateError, Rater, span_of};
 use crate::rated::{RateProblem, RatedCharge, RatingItem};
 use crate::usage::{EventRules, UsageEvent, from_events};
 use crate::view::{RatableCharge, RatablePlan, RatingView, ViewError};
-use crate::whose_usage::usage_of;
+use crate::whose_usage::metric_usage;
 use aggregator::reads::PageRequest;
-use aggregator::usage::{EventOfFee, Measure, MetricScope, UsageQuery, UsageWindow};
+use aggregator::usage::{EventOfFee, Measure, MetricScope, UsageQuery};
 use domain::event::StoredEvent;
 use domain::identity::{Content, EventId, content_hash, fingerprint_term};
 use domain::ids::{ChargeId, PlanId};
@@ -217,17 +218,8 @@ impl<'a> Case<'a> {
             field_name: None,
             dimensions: Vec::new(),
         };
-        let mut windows = Vec::new();
-        for owned in usage_of(view, subscription, &metric.code, fee.item.from, fee.item.to)? {
-            let parts = owned.when.as_slice().iter();
-            windows.extend(parts.map(|part| UsageWindow {
-                series: owned.series,
-                from: part.from,
-                to: part.to,
-                slot: 0,
-                scope: 0,
-            }));
-        }
+        let owned = metric_usage(view, subscription, &metric, fee.item.from, fee.item.to)?;
+        let windows = windows_of(&owned, 0, 0);
         let query = UsageQuery {
             measure: Measure::Count,
             scopes: vec![scope],
@@ -245,18 +237,21 @@ impl<'a> Case<'a> {
             keys: self.ratable.lines.keys(),
             span: span_of(&self.fee.item),
             exponent: self.plan.plan.currency.exponent(),
+            prorated: self.ratable.charge.prorated,
         }
     }
 
     /// Whether every event of the windows is in the fee.
     fn takes_everything(&self) -> bool {
-        self.ratable.lines.is_plain() && self.fee.line_key.is_empty()
+        self.ratable.lines.is_plain() && self.fee.line_key.is_empty() && !self.rules.metric.recurring
     }
 
     /// The events of the fee itself, of all those of its charge.
     fn ids(&self, events: &[UsageEvent]) -> HashSet<EventId> {
         let rules = self.event_rules();
-        let belongs = |event: &&UsageEvent| rules.line_key_of(event) == self.fee.line_key;
+        let belongs = |event: &&UsageEvent| {
+            event.timestamp >= self.fee.item.from && rules.line_key_of(event) == self.fee.line_key
+        };
         events.iter().filter(belongs).map(|event| event.id).collect()
     }
 

@@ -228,6 +228,7 @@ fn usage_of_events(
             metric: &planned.shape.rules,
             keys: &planned.shape.keys,
             span: span_of(&item.item),
+            prorated: ratable.charge.prorated,
             exponent: item.plan.as_ref().map_or(0, |version| version.plan.currency.exponent()),
         };
         found.insert((slot, place), from_events(rules, events));
@@ -237,7 +238,7 @@ fn usage_of_events(
 /// What a stretch covers of its period.
 #[must_use]
 pub fn span_of(item: &RatingItem) -> Span {
-    Span { to: item.to, period_micros: item.period.end.0 - item.period.start.0 }
+    Span { from: item.from, to: item.to, period: item.period }
 }
 
 /// Prices all stretches, on as many threads as there are processors; the answer is in their order.

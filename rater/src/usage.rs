@@ -1,6 +1,6 @@
 //! The usage of one charge's fees: put together from the store's rows, or from single events. Both ways give the same.
 
-use crate::aggregate::{MetricEvent, MetricRules, Span, Value, aggregate};
+use crate::aggregate::{MetricEvent, MetricRules, Span, Value, aggregate, prorated, sort};
 use crate::lines::{ChargeLines, Group};
 use crate::rated::Line;
 use aggregator::extract::{dimension_of, field, number_of};
@@ -16,8 +16,10 @@ use std::collections::BTreeMap;
 /// What one fee of a charge is priced by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LineUsage {
-    /// Before the metric's rounding.
+    /// Before the metric's rounding; prorated when the charge is.
     pub quantity: Quantity,
+    /// The same before proration, when the charge is prorated.
+    pub full_quantity: Option<Quantity>,
     /// Events in it.
     pub events_count: u64,
     /// Those whose value is unusable.
@@ -144,6 +146,8 @@ pub struct EventRules<'a> {
     pub span: Span,
     /// Digits of the plan's currency.
     pub exponent: u32,
+    /// Whether units count for the days they are used.
+    pub prorated: bool,
 }
 
 impl EventRules<'_> {
@@ -188,12 +192,18 @@ fn line_usage(rules: EventRules<'_>, model: &PriceModel, events: &[&UsageEvent])
             value: rules.metric.value_of(&event.properties),
         })
         .collect();
-    let quantity = aggregate(aggregation, &mut metric_events, rules.span);
+    sort(&mut metric_events);
+    let quantity = aggregate(aggregation, &metric_events, rules.span);
+    // Events from before only carry their quantity over; they were counted in their own period.
+    let own = |event: &MetricEvent| event.timestamp >= rules.span.from;
     let number_with = |wanted: fn(&Value) -> bool| -> u64 {
+        let found = metric_events.iter().filter(|event| own(event) && wanted(&event.value));
         // A count of things in memory fits 64 bits.
-        u64::try_from(metric_events.iter().filter(|event| wanted(&event.value)).count()).unwrap_or(u64::MAX)
+        u64::try_from(found.count()).unwrap_or(u64::MAX)
     };
+    let own_term = |event: &&UsageEvent| if event.timestamp >= rules.span.from { event.term } else { 0 };
     let needs = model.needs();
+    let by_days = if rules.prorated { prorated(aggregation, &metric_events, rules.span) } else { None };
     let dynamic = match model {
         PriceModel::Dynamic(dynamic) => Some(dynamic_total(dynamic, rules.exponent, events)),
         _ => None,
@@ -202,10 +212,14 @@ fn line_usage(rules: EventRules<'_>, model: &PriceModel, events: &[&UsageEvent])
         events_count: number_with(|_| true),
         invalid_count: number_with(|value| *value == Value::Unusable),
         valued_count: number_with(|value| !matches!(value, Value::Unusable | Value::Missing)),
-        fingerprint: events.iter().fold(0, |sum, event| sum.wrapping_add(event.term)),
-        events: needs.events.then(|| event_units(aggregation, &metric_events, &quantity)),
+        fingerprint: events.iter().map(own_term).fold(0, u128::wrapping_add),
+        events: match &by_days {
+            Some(prorated) => Some(prorated.events.clone()),
+            None => needs.events.then(|| event_units(aggregation, &metric_events, &quantity)),
+        },
         dynamic_total: dynamic,
-        quantity,
+        full_quantity: by_days.is_some().then(|| quantity.clone()),
+        quantity: by_days.map_or(quantity, |prorated| prorated.units),
     }
 }
 

@@ -253,7 +253,11 @@ fn in_force<T>(versions: &[T], has_begun: impl Fn(&T) -> bool) -> Option<&T> {
     versions.get(later.saturating_sub(1))
 }
 
-fn ratable(charge: &Charge) -> Result<RatableCharge, ViewError> {
+/// A charge with its prices read.
+///
+/// # Errors
+/// When its prices cannot be read.
+pub fn ratable(charge: &Charge) -> Result<RatableCharge, ViewError> {
     let unpriced = |reason: PropertyError| ViewError::Charge { charge: charge.id, reason };
     let parse = |properties: &serde_json::Value| {
         let model =

@@ -13,7 +13,7 @@
 
 use crate::intervals::Intervals;
 use crate::view::{RatingView, ViewError};
-use domain::catalog::Subscription;
+use domain::catalog::{Metric, Subscription};
 use domain::identity::SeriesId;
 use domain::time::Timestamp;
 
@@ -74,6 +74,42 @@ pub fn usage_of(
         when: if taken.is_empty() { all.clone() } else { all.minus(&taken) },
     };
     Ok(owned.into_iter().map(series).filter(|series| !series.when.is_empty()).collect())
+}
+
+/// The usage that rates `subscription` for `metric` in `[from, to)`: its own ([`usage_of`]), and for a recurring metric all that
+/// came before: of the subscription, and of those that had its external id and customer before it. Each series once.
+///
+/// # Errors
+/// As [`usage_of`].
+pub fn metric_usage(
+    view: &RatingView,
+    subscription: &Subscription,
+    metric: &Metric,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Vec<OwnedSeries>, ViewError> {
+    let mut all = usage_of(view, subscription, &metric.code, from, to)?;
+    if !metric.recurring {
+        return Ok(all);
+    }
+    let same_line = |other: &&Subscription| other.customer_id == subscription.customer_id;
+    let line = view.with_external_id(subscription.organization, &subscription.external_id).filter(same_line);
+    // Oldest first, so what was made after it never adds to it.
+    for earlier in line.take_while(|other| (other.created_at, other.id) <= (subscription.created_at, subscription.id)) {
+        for stretch in charged(view, earlier, &metric.code, Timestamp(i64::MIN), from)?.as_slice() {
+            for owned in usage_of(view, earlier, &metric.code, stretch.from, stretch.to)? {
+                join(&mut all, owned);
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn join(all: &mut Vec<OwnedSeries>, owned: OwnedSeries) {
+    match all.iter_mut().find(|known| known.series == owned.series) {
+        Some(known) => known.when = known.when.union(&owned.when),
+        None => all.push(owned),
+    }
 }
 
 /// The parts of `all` in which an older candidate qualifies.

@@ -21,6 +21,7 @@
 //! Units below zero (corrections can outweigh usage): standard, graduated, volume, percentage and custom price them at their
 //! first price, so that the amount is negative too; a package charge has no negative packages and gives 0.
 
+mod advance;
 mod custom;
 pub mod dynamic;
 mod graduated;
@@ -33,6 +34,7 @@ mod standard;
 mod tiers;
 mod volume;
 
+pub use advance::{AdvanceLevel, advance_fee};
 pub use overlay::{group_keys, overlaid};
 pub use properties::PropertyError;
 
@@ -69,7 +71,7 @@ pub struct UsageToPrice {
     pub full_units: Option<Quantity>,
     /// Events that make up the quantity.
     pub events_count: u64,
-    /// Those events in the order they count, when [`PriceModel::needs`] asks for them.
+    /// Those events in the order they count, when [`PriceModel::needs`] asks for them or the charge is prorated.
     pub events: Option<Vec<EventUnits>>,
     /// Σ price × quantity of the events in currency units, when [`PriceModel::needs`] asks for it.
     pub dynamic_total: Option<Quantity>,
@@ -205,12 +207,13 @@ impl PriceModel {
     }
 
     /// How the amount came about, for people: ranges with their units, free units, fixed fees. Empty where there is nothing
-    /// to tell beside units and price.
+    /// to tell beside units and price, and where proration prices each event where it lies.
     ///
     /// # Errors
     /// As [`PriceModel::price`].
     pub fn details(&self, usage: &UsageToPrice) -> Result<serde_json::Value, PricingError> {
         match self {
+            Self::Graduated(_) if usage.full_units.is_some() => Ok(serde_json::json!({})),
             Self::Graduated(model) => Ok(model.details(&usage.units)),
             Self::Volume(model) => Ok(model.details(&usage.units)),
             Self::Package(model) => Ok(model.details(&usage.units)),

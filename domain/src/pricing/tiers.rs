@@ -100,6 +100,18 @@ impl Tiers {
         self.reached_by(units).amount_at(units)
     }
 
+    /// The amount of `units` without flat amounts.
+    pub(super) fn without_flats(&self, units: &Quantity) -> Quantity {
+        self.portions(units)
+            .map(|(tier, portion)| &portion * &tier.price)
+            .fold(Quantity::ZERO, |sum, part| &sum + &part)
+    }
+
+    /// The flat amounts of all ranges that `units` enter.
+    pub(super) fn flats(&self, units: &Quantity) -> Quantity {
+        self.portions(units).map(|(tier, _)| &tier.flat).sum()
+    }
+
     /// Each range that `units` enter with how many of them lie in it.
     pub(super) fn portions<'a>(&'a self, units: &'a Quantity) -> impl Iterator<Item = (&'a Tier, Quantity)> + 'a {
         let entered = |tier: &Tier| tier.lower.is_zero() || *units > tier.lower;

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../src/fixtures.rs"]
+#[allow(dead_code)]
 mod fixtures;
+mod golden;
 mod naive;
 mod rating;
 mod store;

@@ -86,8 +86,11 @@ struct Case {
     charges: Vec<(usize, usize, u32, usize)>,
     metric_filter: bool,
     subscriptions: Vec<(usize, usize, i64, Option<i64>)>,
-    events: Vec<(usize, usize, usize, i64, usize, usize, usize, bool)>,
+    events: Vec<RandomEvent>,
 }
+
+/// Metric, customer, name, microseconds after the first day, worth, region, kind, whether it removes.
+type RandomEvent = (usize, usize, usize, i64, usize, usize, usize, bool);
 
 const ZONES: [&str; 4] = ["UTC", "Asia/Tokyo", "America/New_York", "Pacific/Apia"];
 const MODELS: [ChargeModel; 4] =
@@ -181,8 +184,7 @@ fn events_of(case: &Case) -> Vec<NaiveEvent> {
         if *removes {
             properties.push("\"operation_type\":\"remove\"".into());
         }
-        let named =
-            |number: &usize, prefix: &str| if *number < 3 { format!("{prefix}{number}") } else { String::new() };
+        let named = |which: &usize, prefix: &str| if *which < 3 { format!("{prefix}{which}") } else { String::new() };
         let (customer, subscription) = match (named(customer, "c"), named(name, "s")) {
             (customer, subscription) if customer.is_empty() && subscription.is_empty() => ("c0".into(), String::new()),
             names => names,
@@ -226,10 +228,10 @@ async fn check_case(case: &Case, extracted: &[&str], instant: Timestamp) {
             continue;
         }
         let fees = rated.fees.as_ref().unwrap();
-        for (charge, wanted) in plan.charges.iter().zip(wanted) {
+        for (charge, of_charge) in plan.charges.iter().zip(wanted) {
             let got: BTreeMap<String, NaiveFee> =
                 fees.iter().filter(|fee| fee.charge.id == charge.id).map(|fee| (fee.line.key(), seen(fee))).collect();
-            assert_eq!(got, wanted, "{} {:?}", subscription.external_id, charge);
+            assert_eq!(got, of_charge, "{} {:?}", subscription.external_id, charge);
         }
     }
 }

@@ -14,13 +14,22 @@
 //! | custom | Σ of the metric's expression | left out, as unusable | 0 |
 //! | weighted_sum | Σ value × (end − time) / length of the period, to [`QUOTIENT_DIGITS`] | 0 | 0 |
 //!
+//! Of a **recurring** metric the events before what is rated are given too, and count as if they were in it: its quantity
+//! goes on from period to period. (A weighted sum counts them from the start of what is rated.) Charges may be **prorated** by
+//! days: [`prorated`].
+//!
 //! Events at one instant are ordered by id, so that every replay gives the same answer. A value that is there but unusable
 //! (text, null, too long) is left out like a missing one, and counted (I9): one bad event never blocks a period.
+
+mod prorated;
+
+pub use prorated::{Prorated, prorated};
 
 use aggregator::extract::{RawValue, field, number_of, text_of};
 use domain::catalog::{Aggregation, Metric};
 use domain::expression::{Expression, ExpressionError};
 use domain::identity::EventId;
+use domain::period::{Period, Proration};
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
 use std::collections::BTreeMap;
@@ -121,19 +130,38 @@ fn removes(properties: &str) -> bool {
     matches!(field(properties, OPERATION_TYPE), Some(RawValue::String("remove")))
 }
 
-/// The part of a period that a quantity covers; weighted sums divide by the whole.
+/// What is rated, and of which period: weighted sums and proration divide by the whole period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
+    /// First instant that is rated.
+    pub from: Timestamp,
     /// First instant after what is rated.
     pub to: Timestamp,
-    /// Microseconds of the whole period.
-    pub period_micros: i64,
+    /// The period it lies in.
+    pub period: Period,
 }
 
-/// The quantity of `events` before the metric's rounding. Puts them in order.
-#[must_use]
-pub fn aggregate(aggregation: Aggregation, events: &mut [MetricEvent], span: Span) -> Quantity {
+impl Span {
+    /// Microseconds of the whole period.
+    fn period_micros(&self) -> Quantity {
+        Quantity::from(self.period.end.0 - self.period.start.0)
+    }
+
+    /// Local days from that of `instant` to the end of what is rated, of those of the period; for an instant before what is
+    /// rated, all days of it.
+    fn days_from(&self, instant: Timestamp) -> Proration {
+        self.period.proration(instant.max(self.from), self.to)
+    }
+}
+
+/// Puts events in the order in which they count.
+pub fn sort(events: &mut [MetricEvent]) {
     events.sort_unstable_by_key(|event| (event.timestamp, event.id));
+}
+
+/// The quantity of `events`, which are in order, before the metric's rounding.
+#[must_use]
+pub fn aggregate(aggregation: Aggregation, events: &[MetricEvent], span: Span) -> Quantity {
     let numbers = || {
         events.iter().filter_map(|event| match &event.value {
             Value::Number(number) => Some((event.timestamp, number)),
@@ -153,9 +181,10 @@ pub fn aggregate(aggregation: Aggregation, events: &mut [MetricEvent], span: Spa
         Aggregation::Latest => only_numbers().next_back().map(Quantity::or_zero).unwrap_or_default(),
         Aggregation::UniqueCount => unique_count(events),
         Aggregation::WeightedSum => {
-            let micros = |(at, number): (Timestamp, &Quantity)| number * &Quantity::from(span.to.0 - at.0);
+            let micros =
+                |(at, number): (Timestamp, &Quantity)| number * &Quantity::from(span.to.0 - at.max(span.from).0);
             let area = numbers().map(micros).fold(Quantity::ZERO, |total, part| &total + &part);
-            area.divided(&Quantity::from(span.period_micros), QUOTIENT_DIGITS).unwrap_or_default()
+            area.divided(&span.period_micros(), QUOTIENT_DIGITS).unwrap_or_default()
         }
     }
 }
@@ -211,8 +240,17 @@ mod tests {
             })
             .collect();
         events.reverse();
-        let span = Span { to: Timestamp(10_000_000), period_micros: 10_000_000 };
-        aggregate(aggregation, &mut events, span).to_string()
+        let midnight = chrono::NaiveDate::from_ymd_opt(1970, 1, 1).unwrap();
+        let period = Period {
+            start: Timestamp(0),
+            end: Timestamp(10_000_000),
+            first_day: midnight,
+            end_day: midnight.succ_opt().unwrap(),
+            zone: chrono_tz::UTC,
+        };
+        let span = Span { from: Timestamp(0), to: Timestamp(10_000_000), period };
+        sort(&mut events);
+        aggregate(aggregation, &events, span).to_string()
     }
 
     const MIXED: [(i64, &str); 6] = [
