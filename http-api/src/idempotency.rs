@@ -12,7 +12,7 @@
 
 use crate::auth::AuthState;
 use crate::error::{ApiError, FieldError, Loc};
-use crate::json_body::{MAX_JSON_BODY, read_limited};
+use crate::json_body::{MAX_JSON_BODY, read_as_sent};
 use async_trait::async_trait;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -122,7 +122,8 @@ async fn claimed(state: &IdempotencyState, key: &HeaderValue, request: Request) 
     let key = checked_key(key)?;
     let caller = state.auth.authenticate(request.headers()).await?;
     let (parts, body) = request.into_parts();
-    let body = read_limited(&parts.headers, body, MAX_JSON_BODY).await?;
+    // As sent: whether the route takes a compressed body is for the route to say.
+    let body = read_as_sent(&parts.headers, body, MAX_JSON_BODY).await?;
     let scope = IdempotentRequest {
         organization: caller.organization,
         method: parts.method.to_string(),

@@ -61,7 +61,7 @@ impl RateLimiter {
     /// A limiter under which a batch of `largest_batch` events always fits a full bucket.
     #[must_use]
     pub fn new(largest_batch: usize) -> Self {
-        let least_burst = u32::try_from(largest_batch).unwrap_or(u32::MAX);
+        let least_burst = u32::try_from(largest_batch).unwrap_or(u32::MAX).max(1);
         Self { least_burst, empty_at: Mutex::default() }
     }
 
@@ -96,8 +96,14 @@ impl RateLimiter {
 
     /// Charges `events`, waiting until they fit: for streams, which are slowed down and not refused midway.
     pub async fn charge_when_possible(&self, limits: &Limits, events: usize) {
-        while let Err(wait) = self.charge(limits, events) {
-            tokio::time::sleep(wait).await;
+        let mut left = events;
+        while left > 0 {
+            // In portions that fit a full bucket; more at once would never pass.
+            let portion = left.min(self.least_burst as usize);
+            match self.charge(limits, portion) {
+                Ok(()) => left -= portion,
+                Err(wait) => tokio::time::sleep(wait).await,
+            }
         }
     }
 

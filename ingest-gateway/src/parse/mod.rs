@@ -4,8 +4,8 @@
 //! - [`parse_batch`]: `{"events": […]}`.
 //!
 //! What is stored is what was sent: numbers keep their decimal text and properties their bytes, because the scanner hands
-//! out spans and converts nothing. What is refused, and how strictly, is in [`scan`] (the text), [`event`] (the fields) and
-//! [`timestamp`]; words and places of errors in [`problem`].
+//! out spans and converts nothing. What is refused, and how strictly, is in `scan.rs` (the text), `event.rs` (the fields) and
+//! `timestamp.rs`; words and places of errors in `problem.rs`.
 //!
 //! Cost: one pass, no allocation per event but the columns' growth. A body with a problem is read to its end, to name up to
 //! [`MAX_LISTED_PROBLEMS`] of them; a flaw of the text ends it at once.
@@ -14,6 +14,7 @@ mod event;
 mod keys;
 mod problem;
 mod scan;
+mod string;
 mod timestamp;
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 //! What it hands out are spans of the text, so numbers keep their digits and properties stay as received. Beyond RFC 8259 it
 //! refuses what means different things to different readers, hence different bills: repeated names in one object (compared
 //! after decoding escapes), lone surrogates, nesting past a limit. Its answers equal those of a slow reference built on
-//! serde_json (tests in [`super::reference`]).
+//! serde_json (`reference.rs`, `tests.rs`).
 //!
 //! Failure: the first flaw ends the scan with its byte offset. It never panics: every access is bounds-checked, and spans are
 //! cut at ASCII bytes only, which are character boundaries of the UTF-8 text.
 
 use super::keys::{Key, Keys};
+use super::string::{RawText, find_special, read_escape};
 use std::borrow::Cow;
 
 /// What is wrong with the text itself.
@@ -59,40 +60,6 @@ pub struct Syntax {
 }
 
 pub(super) type Scan<T> = Result<T, Box<Syntax>>;
-
-/// A string of the text, between its quotes, checked.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum RawText<'a> {
-    /// It says what it shows.
-    Plain(&'a str),
-    /// It holds escapes.
-    Escaped(&'a str),
-}
-
-impl<'a> RawText<'a> {
-    /// What the string says: borrowed unless it holds escapes.
-    #[inline]
-    pub(super) fn decode(self) -> Scan<Cow<'a, str>> {
-        match self {
-            Self::Plain(text) => Ok(Cow::Borrowed(text)),
-            Self::Escaped(raw) => decode_escapes(raw).map(Cow::Owned),
-        }
-    }
-}
-
-#[cold]
-fn decode_escapes(raw: &str) -> Scan<String> {
-    let mut decoded = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(position) = rest.find('\\') {
-        decoded.push_str(&rest[..position]);
-        let (character, end) = read_escape(rest.as_bytes(), position)?;
-        decoded.push(character);
-        rest = &rest[end..];
-    }
-    decoded.push_str(rest);
-    Ok(decoded)
-}
 
 /// The JSON type that begins with a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -357,7 +324,7 @@ impl<'a> Scanner<'a> {
 }
 
 #[cold]
-fn flaw(at: usize, what: Malformed) -> Box<Syntax> {
+pub(super) fn flaw(at: usize, what: Malformed) -> Box<Syntax> {
     Box::new(Syntax { at, what })
 }
 
@@ -366,71 +333,4 @@ fn flaw(at: usize, what: Malformed) -> Box<Syntax> {
 pub(super) fn duplicate(at: usize, name: &str) -> Box<Syntax> {
     // 64 characters tell which name it is; an answer must not carry a megabyte of it.
     flaw(at, Malformed::DuplicateKey(name.chars().take(64).collect()))
-}
-
-const LOW_BITS: u64 = 0x0101_0101_0101_0101;
-const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-
-/// Where, from `start` on, the next quote, backslash or control character stands; else the end of `text`.
-///
-/// Eight bytes a step in one integer: `(x - n) & !x` sets the high bit of each byte below `n`. A borrow can set it wrongly in
-/// bytes above a right one, never below: the lowest set bit is always right.
-#[inline]
-fn find_special(text: &[u8], start: usize) -> usize {
-    let mut at = start;
-    while let Some(chunk) = text.get(at..at + 8).and_then(|slice| <[u8; 8]>::try_from(slice).ok()) {
-        let word = u64::from_le_bytes(chunk);
-        let below = |bytes: u64, limit: u64| bytes.wrapping_sub(LOW_BITS * limit) & !bytes & HIGH_BITS;
-        let quote = below(word ^ (LOW_BITS * 0x22), 1);
-        let backslash = below(word ^ (LOW_BITS * 0x5c), 1);
-        let special = quote | backslash | below(word, 0x20);
-        if special != 0 {
-            return at + (special.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let tail = text.get(at..).unwrap_or_default();
-    at + tail.iter().position(|&byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)).unwrap_or(tail.len())
-}
-
-/// The character of the escape sequence whose backslash stands at `at`, and where the sequence ends.
-fn read_escape(bytes: &[u8], at: usize) -> Scan<(char, usize)> {
-    let character = match bytes.get(at + 1) {
-        Some(b'u') => return read_unicode_escape(bytes, at),
-        Some(&same @ (b'"' | b'\\' | b'/')) => char::from(same),
-        Some(b'b') => '\u{8}',
-        Some(b'f') => '\u{c}',
-        Some(b'n') => '\n',
-        Some(b'r') => '\r',
-        Some(b't') => '\t',
-        Some(_) => return Err(flaw(at, Malformed::BadEscape)),
-        None => return Err(flaw(bytes.len(), Malformed::Ends)),
-    };
-    Ok((character, at + 2))
-}
-
-/// `\uXXXX`, or a pair of them for a character beyond U+FFFF.
-fn read_unicode_escape(bytes: &[u8], at: usize) -> Scan<(char, usize)> {
-    let first = read_hex(bytes, at)?;
-    if let Some(character) = char::from_u32(first) {
-        return Ok((character, at + 6));
-    }
-    // A `u32` of four hex digits that is no character is a surrogate; only high ones may begin a pair.
-    let follows = first < 0xdc00 && bytes.get(at + 6..at + 8) == Some(br"\u");
-    let second = if follows { read_hex(bytes, at + 6)? } else { 0 };
-    let pair = 0x1_0000 + ((first & 0x3ff) << 10) + (second & 0x3ff);
-    match char::from_u32(pair) {
-        Some(character) if (0xdc00..0xe000).contains(&second) => Ok((character, at + 12)),
-        _ => Err(flaw(at, Malformed::LoneSurrogate)),
-    }
-}
-
-fn read_hex(bytes: &[u8], at: usize) -> Scan<u32> {
-    let digits = bytes.get(at + 2..at + 6).ok_or_else(|| flaw(bytes.len(), Malformed::Ends))?;
-    let mut code = 0;
-    for &digit in digits {
-        let value = char::from(digit).to_digit(16).ok_or_else(|| flaw(at, Malformed::BadEscape))?;
-        code = code * 16 + value;
-    }
-    Ok(code)
 }
