@@ -12,6 +12,7 @@ pub use wire::{BillingRunRecord, FeeRecord, InvoiceRecord, LineItem, ProofRecord
 
 use crate::inputs::InputError;
 use crate::ledger::LedgerError;
+use crate::preview::PreviewError;
 use crate::prove::{FeeProver, ProveError};
 use crate::run::{BillingRuns, RunError};
 use axum::Router;
@@ -103,6 +104,20 @@ impl From<ProveError> for ApiError {
             ProveError::Proof(ProofError::Rate(cause)) => store_away(cause),
             ProveError::NotProvable(_) => ApiError::unprocessable("not_provable", error.to_string()),
             ProveError::Proof(other) => ApiError::internal(other),
+        }
+    }
+}
+
+impl From<PreviewError> for ApiError {
+    fn from(error: PreviewError) -> Self {
+        match error {
+            PreviewError::Ledger(cause) => cause.into(),
+            PreviewError::Input(cause) => cause.into(),
+            PreviewError::Store(cause) => store_away(cause),
+            PreviewError::NotStarted => ApiError::bad_request("subscription_not_active", error.to_string()),
+            PreviewError::Problem(_) | PreviewError::Money(_) => {
+                ApiError::unprocessable("not_billable", error.to_string())
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 //! - [`due`]: which stretches of which subscriptions are due
 //! - [`assemble`], [`charge_fee`]: flat fees and rated usage on invoices ([`model`])
 //! - [`ledger`]: written in one transaction with numbers and frontiers; read by [`api`]
-//! - [`prove`]: one fee counted again
+//! - [`prove`]: one fee counted again; [`preview`]: what the open period comes to so far
 //!
 //! It refuses to parse events, to price usage, and to read clocks below [`scheduler`] and [`api`].
 //!
@@ -18,11 +18,13 @@ pub mod api;
 pub mod assemble;
 pub mod charge_fee;
 pub mod due;
+mod fee_period;
 mod hooks;
 pub mod inputs;
 pub mod ledger;
 pub mod local_days;
 pub mod model;
+pub mod preview;
 pub mod prove;
 pub mod run;
 pub mod scheduler;

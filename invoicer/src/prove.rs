@@ -4,6 +4,7 @@
 //! It refuses to repair anything. A fee that does not hold is an answer, not an error.
 
 use crate::due::share_owed;
+use crate::fee_period::period_of_fee;
 use crate::inputs::{InputError, view_of};
 use crate::ledger::LedgerError;
 use crate::ledger::fees::{self, StoredFee};
@@ -13,10 +14,8 @@ use bigdecimal::BigDecimal;
 use catalog::billing::BillingScope;
 use catalog::{Catalog, DatabaseError};
 use domain::event::StoredEvent;
-use domain::ids::{FeeId, SubscriptionId};
-use domain::period::{BillingCalendar, Period, PeriodError, Timezones};
+use domain::ids::{FeeId, PlanId, SubscriptionId};
 use domain::quantity::Quantity;
-use rater::view::usage_interval;
 use rater::{FeeToProve, Figures, Proof, ProofError, Rater, RatingItem, RatingView, Since, ViewError};
 
 /// Why a fee could not be proved one way or the other.
@@ -39,12 +38,6 @@ pub enum ProveError {
 impl From<ViewError> for ProveError {
     fn from(error: ViewError) -> Self {
         Self::Proof(error.into())
-    }
-}
-
-impl From<PeriodError> for ProveError {
-    fn from(error: PeriodError) -> Self {
-        Self::Proof(ViewError::from(error).into())
     }
 }
 
@@ -73,6 +66,16 @@ impl FeeProver {
         drop(connection);
         let proof = self.prove(&fee).await?;
         Ok(Some((fee, proof)))
+    }
+
+    /// The catalog.
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The rater.
+    pub(crate) fn rater(&self) -> &Rater {
+        &self.rater
     }
 
     /// Counts a fee again.
@@ -108,7 +111,7 @@ impl FeeProver {
 /// What a usage fee states about itself, as the rater proves it.
 fn stated(view: &RatingView, fee: &StoredFee) -> Result<FeeToProve, ProveError> {
     let subscription = subscription_of(fee)?;
-    let period = period_of(view, fee, subscription)?;
+    let period = period_of_fee(view, fee, subscription)?;
     let item = RatingItem {
         subscription,
         period,
@@ -118,7 +121,7 @@ fn stated(view: &RatingView, fee: &StoredFee) -> Result<FeeToProve, ProveError> 
     };
     Ok(FeeToProve {
         item,
-        plan: fee.plan.ok_or_else(|| missing("plan_id", fee))?,
+        plan: plan_of(fee)?,
         plan_version: fee.versions.plan,
         charge: fee.charge.ok_or_else(|| missing("charge_id", fee))?,
         metric_version: fee.versions.metric.ok_or_else(|| missing("metric_version", fee))?,
@@ -131,24 +134,12 @@ fn stated(view: &RatingView, fee: &StoredFee) -> Result<FeeToProve, ProveError> 
 /// The flat fee of the plan's version for the days between the fee's two instants.
 fn plan_fee_again(view: &RatingView, fee: &StoredFee) -> Result<Proof, ProveError> {
     let subscription = subscription_of(fee)?;
-    let plan = view.plan_version(fee.plan.ok_or_else(|| missing("plan_id", fee))?, fee.versions.plan)?;
-    let period = period_of(view, fee, subscription)?;
+    let plan = view.plan_version(plan_of(fee)?, fee.versions.plan)?;
+    let period = period_of_fee(view, fee, subscription)?;
     let amount_cents = share_owed(&period, fee.from, fee.to).of_minor_units(plan.plan.amount);
     let recomputed = Figures { units: Quantity::ONE, amount_cents, ..Figures::default() };
     let billed = billed(fee)?;
     Ok(Proof { holds: billed == recomputed, billed, recomputed, since: Since::default() })
-}
-
-fn period_of(view: &RatingView, fee: &StoredFee, id: SubscriptionId) -> Result<Period, ProveError> {
-    let subscription = view.subscription(id)?;
-    let customer = view.customer(subscription.customer_id)?;
-    let plan = fee.plan.ok_or_else(|| missing("plan_id", fee))?;
-    let plan = &view.plan_version(plan, fee.versions.plan)?.plan;
-    let interval = if fee.kind == FeeKind::Charge { usage_interval(plan) } else { plan.interval };
-    let zones = Timezones::parse(&customer.timezones)?;
-    let started_at = subscription.started_at.unwrap_or(fee.from);
-    let calendar = BillingCalendar::new(interval, subscription.billing_time, started_at, zones);
-    Ok(calendar.period_containing(fee.from))
 }
 
 /// What a fee says was billed.
@@ -165,6 +156,10 @@ fn billed(fee: &StoredFee) -> Result<Figures, ProveError> {
 
 fn subscription_of(fee: &StoredFee) -> Result<SubscriptionId, ProveError> {
     fee.subscription.ok_or_else(|| missing("subscription_id", fee))
+}
+
+fn plan_of(fee: &StoredFee) -> Result<PlanId, ProveError> {
+    fee.plan.ok_or_else(|| missing("plan_id", fee))
 }
 
 fn missing(column: &str, fee: &StoredFee) -> ProveError {

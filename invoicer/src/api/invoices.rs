@@ -1,16 +1,22 @@
 //! Routes of invoices.
 
 use super::InvoicerState;
-use super::wire::InvoiceRecord;
+use super::wire::{InvoicePreviewRecord, InvoicePreviewRequest, InvoiceRecord};
 use crate::ledger::invoices::{self, InvoiceFilter, PageOf};
+use crate::preview::{PreviewOf, preview};
 use axum::extract::State;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use http_api::{ApiError, Authenticated, ListParams, Order, PathArguments, QueryArguments, collection, total_count};
+use domain::catalog::SubscriptionStatus;
+use http_api::{
+    ApiError, Authenticated, JsonBody, ListParams, Order, PathArguments, QueryArguments, collection, total_count,
+};
 
 pub(super) fn routes() -> Router<InvoicerState> {
-    collection(Router::new(), "/v1/invoices", get(list)).route("/v1/invoices/{invoice_id}", get(read))
+    let router = collection(Router::new(), "/v1/invoices", get(list));
+    let router = collection(router, "/v1/invoices/preview", post(show_preview));
+    router.route("/v1/invoices/{invoice_id}", get(read))
 }
 
 /// Fields a list may be ordered by, with their columns.
@@ -69,6 +75,34 @@ async fn read(
     Ok(Json(InvoiceRecord::read(&invoice)?))
 }
 
+/// What the open period of a subscription comes to so far, as it will be billed; nothing is stored. With both bounds: usage
+/// between them only.
+#[utoipa::path(post, path = "/v1/invoices/preview", tag = "Invoices", security(("api_key" = [])),
+    request_body = InvoicePreviewRequest,
+    responses((status = 200, body = InvoicePreviewRecord), (status = 400), (status = 401), (status = 404), (status = 422),
+        (status = 503)))]
+async fn show_preview(
+    caller: Authenticated,
+    State(state): State<InvoicerState>,
+    JsonBody(request): JsonBody<InvoicePreviewRequest>,
+) -> Result<Json<InvoicePreviewRecord>, ApiError> {
+    let bounds = request.bounds(caller.now)?;
+    let catalog = state.prover.catalog();
+    let subscription = catalog.subscription(caller.organization, request.subscription_id).await?;
+    if subscription.status != SubscriptionStatus::Active {
+        return Err(ApiError::bad_request("subscription_not_active", "Only active subscriptions have a preview"));
+    }
+    let of = PreviewOf {
+        organization: caller.organization,
+        customer: subscription.customer_id,
+        subscription: subscription.id,
+        now: caller.now,
+        bounds,
+    };
+    let shown = preview(catalog, state.prover.rater(), of).await?;
+    Ok(Json(InvoicePreviewRecord::of(&shown)))
+}
+
 /// The page asked for, ordered by the column of one of `orders`' fields.
 pub(super) fn page_of(params: &ListParams, orders: &[(&'static str, &'static str)]) -> Result<PageOf, ApiError> {
     let fields: Vec<&'static str> = orders.iter().map(|(field, _)| *field).collect();
@@ -78,5 +112,5 @@ pub(super) fn page_of(params: &ListParams, orders: &[(&'static str, &'static str
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(list, read))]
+#[openapi(paths(list, read, show_preview))]
 pub(super) struct Document;

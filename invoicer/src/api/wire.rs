@@ -3,10 +3,12 @@
 
 mod fee;
 mod invoice;
+mod preview;
 mod proof;
 mod run;
 
 pub use fee::FeeRecord;
 pub use invoice::{InvoiceRecord, LineItem};
+pub use preview::{InvoicePreviewRecord, InvoicePreviewRequest};
 pub use proof::{EventRecord, ProofRecord};
 pub use run::{BillingRunRecord, BillingRunRequest};

@@ -8,6 +8,7 @@ use super::write::done_kind;
 use crate::assemble::{PlannedLine, status_at};
 use crate::charge_fee::ChargeFees;
 use crate::due::{Chain, Due, Part, share_owed};
+use crate::fee_period::period_of_fee;
 use crate::inputs::World;
 use crate::ledger::LedgerError;
 use crate::ledger::drafts::{self, FinalizedDraft};
@@ -118,8 +119,7 @@ fn usage_on(view: &RatingView, invoice: &StoredInvoice) -> Result<Vec<(i64, Rati
         if !seen.insert((subscription, fee.from)) {
             continue;
         }
-        let Some(calendar) = view.usage_calendar(view.subscription(subscription)?)? else { continue };
-        let period = calendar.period_containing(fee.from);
+        let period = period_of_fee(view, fee, subscription)?;
         let minimum_share = share_owed(&period, fee.from, fee.to);
         items.push((fee.line, RatingItem { subscription, period, from: fee.from, to: fee.to, minimum_share }));
     }

@@ -1,6 +1,6 @@
 //! The routes: who sees what, in which form, and what is refused.
 
-use crate::support::{ADMIN, Answer, Installation, Tenant, at, text};
+use crate::support::{ADMIN, Answer, Installation, Tenant, at, from, text};
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -193,6 +193,50 @@ async fn answers_have_the_contracts_fields_and_lists_count_what_the_filters_leav
     }
 }
 
+#[tokio::test]
+async fn a_preview_shows_what_will_be_billed_and_stores_nothing() {
+    let installation = Installation::start().await;
+    installation.clock.set(at("2026-07-20T00:00:00Z"));
+    let tenant = installation.organization("Acme", false).await;
+    let plan = tenant.plan().await;
+    let (customer, subscription) = tenant.subscriber("ada", &plan, "2026-07-16T00:00:00Z").await;
+    tenant
+        .send(&[("ada", "", "calls", "2026-07-17T00:00:00Z", "{}"), ("ada", "", "calls", "2026-07-19T00:00:00Z", "{}")])
+        .await;
+
+    let shown = tenant.post("/v1/invoices/preview", json!({"subscription_id": subscription})).await;
+    assert_eq!(shown.status, StatusCode::OK, "{shown:?}");
+    // 16 of 31 days of 1000, and two calls
+    assert_eq!((text(&shown.body, "total_cents"), text(&shown.body, "currency")), ("536", "USD"), "{shown:?}");
+    assert_eq!(
+        shown.body["fees"][1],
+        json!({
+            "description": "calls", "units": "2", "unit_amount_cents": "10", "amount_cents": "20",
+            "charge_model": "standard", "metric_code": "calls",
+        })
+    );
+    let bounded = json!({"subscription_id": subscription, "billing_period_start": "2026-07-18T00:00:00Z"});
+    assert_eq!(text(&tenant.post("/v1/invoices/preview", bounded).await.body, "total_cents"), "10");
+    assert_eq!(tenant.get("/v1/invoices/").await.total, Some(0));
+
+    installation.clock.set(at("2026-08-01T00:00:00Z"));
+    installation.bill("2026-08-01T00:00:00Z").await;
+    assert_eq!(text(&tenant.all("/v1/invoices/").await[0], "total_cents"), "536");
+
+    let refused = async |body: Value| tenant.post("/v1/invoices/preview", body).await.status.as_u16();
+    assert_eq!(refused(json!({"subscription_id": customer})).await, 404);
+    assert_eq!(refused(json!({})).await, 422);
+    for (field, value) in
+        [("billing_period_end", "2026-07-01T00:00:00Z"), ("billing_period_start", "2026-09-01T00:00:00Z")]
+    {
+        assert_eq!(refused(json!({"subscription_id": subscription, field: value})).await, 422, "{field}");
+    }
+    let planned = from(json!({"external_id": "later", "customer_id": customer, "plan_id": plan}));
+    let now = at("2026-08-01T00:00:00Z");
+    let pending = installation.catalog.create_subscription(tenant.organization, &planned, now).await.unwrap().id;
+    assert_eq!(refused(json!({"subscription_id": pending})).await, 400);
+}
+
 #[test]
 fn the_description_names_every_route() {
     let paths: Vec<String> = invoicer::openapi().paths.paths.keys().cloned().collect();
@@ -206,6 +250,7 @@ fn the_description_names_every_route() {
             "/v1/fees/{fee_id}/events",
             "/v1/fees/{fee_id}/proof",
             "/v1/invoices/",
+            "/v1/invoices/preview",
             "/v1/invoices/{invoice_id}",
         ]
     );

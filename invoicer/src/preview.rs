@@ -1,0 +1,171 @@
+//! What an invoice would show, worked out by the same code that will make it; nothing is stored.
+//!
+//! Without bounds: everything that falls due with the end of the usage period that `now` lies in, with the events so far. With
+//! bounds: usage between them only. A subscription that shares invoices with others is shown alone.
+
+use crate::assemble::{PlannedLine, plan_fee, total_of};
+use crate::charge_fee::ChargeFees;
+use crate::due::{Billable, Chain, Due, Frontiers, Part, Reach, due_of, share_owed};
+use crate::inputs::{InputError, view_of};
+use crate::ledger::{LedgerError, frontiers};
+use crate::model::Fee;
+use catalog::billing::BillingScope;
+use catalog::{Catalog, DatabaseError};
+use domain::ids::{CustomerId, OrganizationId, SubscriptionId};
+use domain::money::{Currency, MinorUnits, MoneyError};
+use domain::time::Timestamp;
+use rater::view::RatablePlan;
+use rater::{RateError, RateProblem, Rater, RatingItem, RatingView, ViewError};
+use std::sync::Arc;
+
+/// What to preview.
+#[derive(Clone, Copy, Debug)]
+pub struct PreviewOf {
+    /// Tenant.
+    pub organization: OrganizationId,
+    /// Whose subscription.
+    pub customer: CustomerId,
+    /// Which.
+    pub subscription: SubscriptionId,
+    /// The organization's clock.
+    pub now: Timestamp,
+    /// `[from, to)`; absent: the open period.
+    pub bounds: Option<(Timestamp, Timestamp)>,
+}
+
+/// What would be on the invoice.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    /// Lines, in order.
+    pub fees: Vec<Fee>,
+    /// Currency of all amounts.
+    pub currency: Currency,
+    /// Their sum.
+    pub total: MinorUnits,
+}
+
+/// Why there is no preview.
+#[derive(Debug, thiserror::Error)]
+pub enum PreviewError {
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The catalog cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] RateError),
+    /// The subscription cannot be rated; says why.
+    #[error(transparent)]
+    Problem(#[from] RateProblem),
+    /// Amounts past 64 bits.
+    #[error(transparent)]
+    Money(#[from] MoneyError),
+    /// The subscription has not started.
+    #[error("the subscription has not started")]
+    NotStarted,
+}
+
+impl From<ViewError> for PreviewError {
+    fn from(error: ViewError) -> Self {
+        Self::Problem(error.into())
+    }
+}
+
+/// Works out a preview.
+///
+/// # Errors
+/// When something cannot be read, or the subscription cannot be rated.
+pub async fn preview(catalog: &Catalog, rater: &Rater, of: PreviewOf) -> Result<Preview, PreviewError> {
+    let view = Arc::new(view_of(catalog, BillingScope::Customer(of.organization, of.customer)).await?);
+    let lines = match of.bounds {
+        Some(bounds) => vec![usage_between(&view, &of, bounds)?],
+        None => {
+            let mut connection = catalog
+                .database()
+                .pool()
+                .acquire()
+                .await
+                .map_err(|error| LedgerError::Database(DatabaseError::from(error)))?;
+            let billed = frontiers::read_of(&mut connection, &[of.subscription]).await?;
+            drop(connection);
+            open_period(&view, &of, billed.get(&of.subscription).copied().unwrap_or_default())?
+        }
+    };
+    let currency = view.plan_at(view.subscription(of.subscription)?.plan_id, of.now)?.plan.currency;
+    let fees = fees_on(rater, &view, lines).await?;
+    Ok(Preview { total: total_of(&fees)?, fees, currency })
+}
+
+/// Everything that falls due with the end of the open usage period.
+fn open_period(view: &RatingView, of: &PreviewOf, billed: Frontiers) -> Result<Vec<PlannedLine>, PreviewError> {
+    let subscription = view.subscription(of.subscription)?;
+    let customer = view.customer(subscription.customer_id)?;
+    let plans = view.plan_versions(subscription.plan_id);
+    let calendar = view.usage_calendar(subscription)?.ok_or(PreviewError::NotStarted)?;
+    let period_end = calendar.period_containing(of.now).end;
+    let due_at = subscription.ended_at.map_or(period_end, |ended_at| ended_at.min(period_end));
+    let billable = Billable { subscription, customer, plans };
+    let list = due_of(billable, &billed, due_at, Reach::SinceCreation).map_err(ViewError::from)?;
+    let at_once = list.items.into_iter().filter(|due| due.due_at == due_at);
+    at_once.map(|due| Ok(PlannedLine { plan: plan_of(view, &due)?, due })).collect()
+}
+
+/// Usage between two instants, priced as the period of the first.
+fn usage_between(
+    view: &RatingView,
+    of: &PreviewOf,
+    (from, to): (Timestamp, Timestamp),
+) -> Result<PlannedLine, PreviewError> {
+    let subscription = view.subscription(of.subscription)?;
+    let calendar = view.usage_calendar(subscription)?.ok_or(PreviewError::NotStarted)?;
+    let started_at = subscription.started_at.unwrap_or(from);
+    let from = from.max(started_at);
+    let to = subscription.ended_at.map_or(to, |ended_at| ended_at.min(to)).max(from);
+    let period = calendar.period_containing(from);
+    let share = share_owed(&period, from, to);
+    let due = Due {
+        subscription: of.subscription,
+        part: Part::Usage,
+        chain: Chain::Main,
+        period,
+        from,
+        to,
+        due_at: to,
+        share,
+        after: None,
+    };
+    Ok(PlannedLine { plan: plan_of(view, &due)?, due })
+}
+
+fn plan_of(view: &RatingView, due: &Due) -> Result<Arc<RatablePlan>, ViewError> {
+    let subscription = view.subscription(due.subscription)?;
+    view.plan_at(subscription.plan_id, RatingView::versions_at(subscription, &due.period)).cloned()
+}
+
+async fn fees_on(rater: &Rater, view: &Arc<RatingView>, lines: Vec<PlannedLine>) -> Result<Vec<Fee>, PreviewError> {
+    let usage = lines.iter().filter(|line| line.due.part == Part::Usage).map(|line| RatingItem {
+        subscription: line.due.subscription,
+        period: line.due.period,
+        from: line.due.from,
+        to: line.due.to,
+        minimum_share: line.due.share,
+    });
+    let cut = rater.store().committed_cut().await.map_err(RateError::from)?;
+    let mut rated = rater.rate(view, usage.collect(), &cut).await?.into_iter();
+    let mut maker = ChargeFees::default();
+    let mut fees = Vec::new();
+    for line in &lines {
+        match line.due.part {
+            Part::PlanFee => fees.push(plan_fee(line)),
+            // Rating answers every stretch it is asked, in order.
+            Part::Usage => {
+                if let Some(item) = rated.next() {
+                    fees.extend(maker.of(line, item.fees?));
+                }
+            }
+        }
+    }
+    Ok(fees)
+}
