@@ -79,8 +79,9 @@ impl Services {
         parts.add_checks(&mut readiness);
         let readiness = Arc::new(readiness);
         let router = parts.router(operations::router(readiness.clone(), operations::start_metrics(), &url));
-        let serving = bound.serve(router);
+        // Before the first answer: who sees us ready finds us here.
         Running { pid: std::process::id(), url: url.clone(), engine: event_store.access() }.write(directory.path())?;
+        let serving = bound.serve(router);
         Ok(Self { url, serving, readiness, parts, event_store, directory, drain: configuration.drain })
     }
 
@@ -88,12 +89,6 @@ impl Services {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
-    }
-
-    /// Where its data lies.
-    #[must_use]
-    pub fn directory(&self) -> &DataDirectory {
-        &self.directory
     }
 
     /// Drains, flushes and ends everything; see the module's head.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ pub struct Server {
     extra: Vec<String>,
     port: u16,
     process: Option<Child>,
-    _owned: tempfile::TempDir,
+    owned: Option<tempfile::TempDir>,
 }
 
 impl Server {
@@ -64,15 +64,10 @@ impl Server {
             extra: extra.iter().map(ToString::to_string).collect(),
             port,
             process: None,
-            _owned: owned,
+            owned: Some(owned),
         };
         server.restart().await;
         server
-    }
-
-    /// Its data directory.
-    pub fn directory(&self) -> &Path {
-        &self.directory
     }
 
     /// Its data directory as an argument.
@@ -174,6 +169,9 @@ impl Drop for Server {
         if self.process.is_some() {
             self.kill_tree();
         }
+        // A store has thousands of small files, and some disks take milliseconds to delete each: nobody waits for that.
+        let Some(directory) = self.owned.take().map(tempfile::TempDir::keep) else { return };
+        drop(Command::new("rm").arg("-rf").arg(directory).spawn());
     }
 }
 

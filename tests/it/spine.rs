@@ -180,6 +180,7 @@ async fn the_whole_trace_is_billed_exactly_whatever_the_kills() {
 async fn from_trace_to_proved_bill(seed: u64) {
     let mut chance = StdRng::seed_from_u64(seed);
     let plan = plan(seed);
+    let began = Instant::now();
     let mut server = Server::start(&["--billing-automatic", "false"]).await;
     let account = Account::open(&server, "Trace").await;
     for (customer, timezone, started_at) in CUSTOMERS {
@@ -197,17 +198,21 @@ async fn from_trace_to_proved_bill(seed: u64) {
         ended.unwrap();
     }
     assert!(kills >= LEAST_KILLS, "only {kills} kills fell into the sending");
+    println!("sent through {kills} kills: {:.1?}", began.elapsed());
     assert_eq!(acknowledged.load(Ordering::Relaxed), plan.streams.iter().map(Vec::len).sum::<usize>());
 
     let winners = assert_stored_once_as_first_accepted(&account.caller, &plan).await;
     assert_losers_are_listed(&account.caller, &plan, &winners).await;
+    println!("stored and listed: {:.1?}", began.elapsed());
     let bill = bill_of(&plan, &winners);
     interrupt_a_run(&mut server, &account.caller).await;
     account.caller.bill("2024-01-02T00:00:00Z").await;
     assert_billed(&account.caller, &bill).await;
+    println!("billed: {:.1?}", began.elapsed());
     let fees = assert_every_fee_is_proved(&server, &account.caller).await;
     assert_second_run_creates_nothing(&account.caller, &bill).await;
     assert_a_deleted_row_breaks_the_proof(&server, &account.caller, &plan, &fees).await;
+    println!("proved and broken: {:.1?}", began.elapsed());
     assert_eq!(server.terminate(), Some(0), "{}", server.log());
 }
 
