@@ -180,8 +180,8 @@ impl Database {
         if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
             let file = PathBuf::from(path.split('?').next().unwrap_or_default());
             make_private_file(&file)?;
-            let url = format!("sqlite://{}?mode=rw", percent_encoded(&file));
-            return Self::connect(&url, Dialect::Sqlite, &file.display().to_string()).await;
+            let existing = format!("sqlite://{}?mode=rw", percent_encoded(&file));
+            return Self::connect(&existing, Dialect::Sqlite, &file.display().to_string()).await;
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return Self::connect(url, Dialect::Postgres, &without_credentials(url)).await;

@@ -129,8 +129,8 @@ impl Catalog {
         .execute(write.connection())
         .await
         .map_err(DatabaseError::from)?;
-        let row = select(&mut write, organization, id).await?.ok_or_else(|| ApiError::not_found("Customer"))?;
-        let customer = CustomerRecord::read(&row)?;
+        let written = select(&mut write, organization, id).await?.ok_or_else(|| ApiError::not_found("Customer"))?;
+        let customer = CustomerRecord::read(&written)?;
         write.commit().await?;
         Ok(customer)
     }

@@ -4,7 +4,7 @@
 //! charge's minimum holds; filters do not, because made-up units have no properties.
 
 use crate::plan::document::PlanRow;
-use bigdecimal::BigDecimal;
+use bigdecimal::num_bigint::Sign;
 use domain::catalog::{Charge, ChargeModel};
 use domain::ids::{ChargeId, MetricId, PlanId};
 use domain::money::{Currency, MinorUnits};
@@ -61,7 +61,7 @@ pub(crate) fn simulate(plan: PlanRow, units: &ExactDecimal) -> Result<PlanSimula
     let plan = plan.document.plan;
     let text = units.to_string();
     let too_long = |reason: String| ApiError::invalid_field("units", reason, &Value::from(text.as_str()));
-    if units.0 < BigDecimal::from(0) {
+    if units.0.sign() == Sign::Minus {
         return Err(too_long("Input should be greater than or equal to 0".into()));
     }
     let quantity: Quantity =
