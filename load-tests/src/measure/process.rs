@@ -23,6 +23,8 @@ pub struct Root {
 /// Reading of one process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
+    /// Process id.
+    pub pid: u32,
     /// `label` of its root and its own name, with the first argument, as in `tollgate: tollgate engine`.
     pub name: String,
     /// Time on a CPU since it began, user and system.
@@ -59,14 +61,20 @@ impl Meter {
     /// Reads all processes of the trees; those that are gone keep their last reading.
     pub fn read(&mut self) -> Vec<Usage> {
         let parents = parents();
-        for root in &self.roots {
-            for pid in tree(root.pid, &parents) {
-                if let Some(usage) = usage(pid, &root.label) {
-                    self.seen.insert(pid, usage);
-                }
-            }
+        let trees = self.roots.iter().map(|root| (root.label.clone(), tree(root.pid, &parents)));
+        for (label, pids) in trees.collect::<Vec<_>>() {
+            pids.into_iter().for_each(|pid| self.note(pid, &label));
         }
         self.seen.values().cloned().collect()
+    }
+
+    /// A process that has ended but was not waited for yet still tells its CPU time, but neither its command nor its memory.
+    fn note(&mut self, pid: u32, label: &str) {
+        let Some(mut now) = usage(pid, label) else { return };
+        if let Some(before) = self.seen.get(&pid).filter(|_| now.peak_resident_bytes == 0) {
+            now = Usage { cpu: now.cpu, ..before.clone() };
+        }
+        self.seen.insert(pid, now);
     }
 }
 
@@ -79,19 +87,12 @@ pub fn own_cpu() -> Duration {
 /// CPU time by name between two readings of one meter.
 #[must_use]
 pub fn between(before: &[Usage], after: &[Usage]) -> BTreeMap<String, Duration> {
-    let sum = |readings: &[Usage]| {
-        let mut by_name: BTreeMap<String, Duration> = BTreeMap::new();
-        for usage in readings {
-            *by_name.entry(usage.name.clone()).or_default() += usage.cpu;
-        }
-        by_name
-    };
-    let start = sum(before);
-    let spent = |(name, cpu): (String, Duration)| {
-        let earlier = start.get(&name).copied().unwrap_or_default();
-        (name, cpu.saturating_sub(earlier))
-    };
-    sum(after).into_iter().map(spent).collect()
+    let mut by_name: BTreeMap<String, Duration> = BTreeMap::new();
+    for usage in after {
+        let earlier = before.iter().find(|known| known.pid == usage.pid).map_or(Duration::ZERO, |known| known.cpu);
+        *by_name.entry(usage.name.clone()).or_default() += usage.cpu.saturating_sub(earlier);
+    }
+    by_name
 }
 
 /// Process → parent, of every process that can be read.
@@ -114,7 +115,7 @@ fn tree(root: u32, parents: &[(u32, u32)]) -> Vec<u32> {
 fn usage(pid: u32, label: &str) -> Option<Usage> {
     let stat = Stat::read(pid)?;
     let name = format!("{label}: {}", command(pid).unwrap_or(stat.name));
-    Some(Usage { name, cpu: TICK * stat.ticks, peak_resident_bytes: peak_resident(pid).unwrap_or(0) })
+    Some(Usage { pid, name, cpu: TICK * stat.ticks, peak_resident_bytes: peak_resident(pid).unwrap_or(0) })
 }
 
 /// Program name and first argument, where that is a subcommand.
@@ -179,6 +180,12 @@ mod tests {
         assert!(running.iter().any(|usage| usage.name == "tests: sleep 30"), "{running:?}");
         assert!(running.iter().all(|usage| usage.peak_resident_bytes > 0));
         child.kill().unwrap();
+        // Ended, but not waited for: its command line is gone.
+        let until = std::time::Instant::now() + Duration::from_secs(20);
+        while peak_resident(child.id()).is_some() && std::time::Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(meter.read().iter().any(|usage| usage.name == "tests: sleep 30" && usage.peak_resident_bytes > 0));
         child.wait().unwrap();
         assert!(meter.read().iter().any(|usage| usage.name == "tests: sleep 30"));
     }
@@ -198,12 +205,14 @@ mod tests {
 
     #[test]
     fn time_between_two_readings_is_summed_by_name() {
-        let usage = |name: &str, seconds| Usage {
+        let usage = |pid, name: &str, seconds| Usage {
+            pid,
             name: name.into(),
             cpu: Duration::from_secs(seconds),
             peak_resident_bytes: 0,
         };
-        let spent = between(&[usage("a", 1), usage("a", 2)], &[usage("a", 3), usage("a", 2), usage("b", 4)]);
+        let spent =
+            between(&[usage(1, "a", 1), usage(2, "a", 2)], &[usage(1, "a", 3), usage(2, "a", 2), usage(3, "b", 4)]);
         assert_eq!(spent, BTreeMap::from([("a".into(), Duration::from_secs(2)), ("b".into(), Duration::from_secs(4))]));
     }
 
