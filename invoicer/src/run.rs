@@ -28,6 +28,8 @@ use sqlx::Any;
 use sqlx::pool::PoolConnection;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Why a run could not be started, or ended without an end in the ledger.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +88,10 @@ struct Shared {
     clock: SharedClock,
     /// Runs that a task of this process executes.
     executing: Mutex<HashSet<BillingRunId>>,
+    /// These tasks, to wait for.
+    tasks: TaskTracker,
+    /// Ends them.
+    stopping: CancellationToken,
 }
 
 impl Shared {
@@ -131,7 +137,16 @@ impl BillingRuns {
         portions: Portions,
     ) -> Result<Self, RunError> {
         database.migrate(schema::COMPONENT, schema::MIGRATIONS).await?;
-        Ok(Self { shared: Arc::new(Shared { portions, database, inputs, clock, executing: Mutex::default() }) })
+        let shared = Shared {
+            portions,
+            database,
+            inputs,
+            clock,
+            executing: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The database of the ledger.
@@ -162,6 +177,14 @@ impl BillingRuns {
             self.execute_in_background(record);
         }
         Ok(count)
+    }
+
+    /// Interrupts the runs in the background and waits until they have let go of the ledger. They stay active there: the next
+    /// process takes them up. Runs started from now on wait for it too.
+    pub async fn stop(&self) {
+        self.shared.stopping.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
     }
 
     /// Runs to the end, telling `observer` meanwhile; a run of the same scope that was going on is taken up.
@@ -266,9 +289,14 @@ impl BillingRuns {
         if !lock(&shared.executing).insert(id) {
             return;
         }
-        tokio::spawn(async move {
+        self.shared.tasks.spawn(async move {
             let _listed = Listed { shared: &shared, id };
-            match execute::execute(&shared, record, &Unobserved).await {
+            let execution = shared.stopping.run_until_cancelled(execute::execute(&shared, record, &Unobserved));
+            let Some(outcome) = execution.await else {
+                tracing::info!(run = %id, "billing run interrupted; the next start takes it up");
+                return;
+            };
+            match outcome {
                 Ok(ended) => tracing::info!(
                     run = %id,
                     status = ended.status.as_str(),

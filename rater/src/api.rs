@@ -4,10 +4,13 @@
 
 mod events;
 mod rejections;
+mod subscription_usage;
 mod usage;
 mod wire;
 
-pub use wire::{ChargeUsageRecord, EventRecord, RejectionRecord, UsageRecord, VolumeRecord};
+pub use wire::{
+    ChargeUsageRecord, EventRecord, RejectionRecord, SubscriptionUsageRecord, TrendRecord, UsageRecord, VolumeRecord,
+};
 
 use crate::rate::{RateError, Rater};
 use crate::view::{RatingView, ViewError};
@@ -53,7 +56,12 @@ impl RaterState {
 
 /// The routes.
 pub fn router(state: RaterState) -> Router {
-    Router::new().merge(events::routes()).merge(rejections::routes()).merge(usage::routes()).with_state(state)
+    Router::new()
+        .merge(events::routes())
+        .merge(rejections::routes())
+        .merge(usage::routes())
+        .merge(subscription_usage::routes())
+        .with_state(state)
 }
 
 /// The description of the routes.
@@ -62,6 +70,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = events::Document::openapi();
     document.merge(rejections::Document::openapi());
     document.merge(usage::Document::openapi());
+    document.merge(subscription_usage::Document::openapi());
     document
 }
 

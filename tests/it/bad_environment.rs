@@ -105,6 +105,9 @@ async fn the_admin_secret_is_printed_at_the_first_start_only_and_kept_private() 
             .map_while(Result::ok)
             .take_while(|line| !line.starts_with("Tollgate is up"))
             .collect();
+        // The stored secret is how other commands reach the running process.
+        let billed = output(&mut tollgate(&["bill", "--data-dir", data.to_str().unwrap()]));
+        assert!(billed.status.success(), "{}", told(&billed));
         let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         child.wait().unwrap();

@@ -56,18 +56,23 @@ pub struct Server {
 impl Server {
     /// Starts on a fresh directory and waits until it is ready.
     pub async fn start(extra: &[&str]) -> Self {
+        let mut server = Self::prepare(extra);
+        server.restart().await;
+        server
+    }
+
+    /// A directory and a port; nothing is started.
+    pub fn prepare(extra: &[&str]) -> Self {
         let owned = tempfile::Builder::new().prefix("tollgate-it-").tempdir().unwrap();
         let port = free_port();
-        let mut server = Self {
+        Self {
             url: format!("http://127.0.0.1:{port}"),
             directory: owned.path().join("data"),
             extra: extra.iter().map(ToString::to_string).collect(),
             port,
             process: None,
             owned: Some(owned),
-        };
-        server.restart().await;
-        server
+        }
     }
 
     /// Its data directory as an argument.
@@ -77,6 +82,12 @@ impl Server {
 
     /// Starts the process again on the same directory and port, and waits until it is ready.
     pub async fn restart(&mut self) {
+        self.spawn();
+        self.wait_until_ready().await;
+    }
+
+    /// Starts the process and does not wait.
+    pub fn spawn(&mut self) {
         let log = std::fs::File::options().create(true).append(true).open(self.log_path()).unwrap();
         let child = tollgate(&["up", "--data-dir", self.directory_argument(), "--listen"])
             .arg(format!("127.0.0.1:{}", self.port))
@@ -87,7 +98,6 @@ impl Server {
             .spawn()
             .expect("the binary under test starts");
         self.process = Some(child);
-        self.wait_until_ready().await;
     }
 
     fn log_path(&self) -> PathBuf {
@@ -128,10 +138,12 @@ impl Server {
         child.wait().unwrap();
     }
 
-    /// Sends SIGTERM to the whole process group of the server's children and itself, and waits for its exit code.
+    /// Sends SIGTERM to the server and everything it started, as a service manager does, and waits for its exit code.
     pub fn terminate(&mut self) -> Option<i32> {
         let mut child = self.process.take().expect("it runs");
-        signal(child.id(), nix::sys::signal::Signal::SIGTERM);
+        for pid in descendants(child.id()).into_iter().chain([child.id()]) {
+            signal(pid, nix::sys::signal::Signal::SIGTERM);
+        }
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             if let Some(status) = child.try_wait().unwrap() {

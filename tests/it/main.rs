@@ -3,6 +3,9 @@
 //! Each test has its own data directory, port and process tree. The engine is found as the binary finds it
 //! (`TOLLGATE_ENGINE_LIB`, else `.cache/engine`); without one these tests fail and say what to do.
 
+// A test says what must hold by panicking.
+#![allow(clippy::unwrap_used)]
+
 mod account;
 mod harness;
 mod oracle;
@@ -15,4 +18,5 @@ mod contract;
 mod demo;
 mod import;
 mod spine;
+mod starts;
 mod tenants;

@@ -18,7 +18,7 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, AcceptError>>;
 
 /// A request whose answer waits for the group's commit.
 enum Waiting {
-    Batch(Accepted, Answer<Accepted>),
+    Batch { accepted: Accepted, rows: u64, answer: Answer<Accepted> },
     Void(Voided, Answer<Voided>),
 }
 
@@ -96,7 +96,7 @@ impl Group {
             self.add_event(batch, row, &plan, &mut dimensions);
             plan_of_run = Some((code, plan));
         }
-        self.waiting.push(Waiting::Batch(accepted, answer));
+        self.waiting.push(Waiting::Batch { accepted, rows: batch.len() as u64, answer });
     }
 
     fn plan_for(&mut self, batch: &EventBatch, code: &str, knowledge: &mut Knowledge<'_>) -> Arc<ExtractionPlan> {
@@ -162,18 +162,39 @@ pub(super) struct Answers(Vec<Waiting>);
 impl Answers {
     /// All rows are durable (I1). A requester that went away needs no answer.
     pub(super) fn confirm(self) {
+        self.count();
         for waiting in self.0 {
             match waiting {
-                Waiting::Batch(accepted, answer) => drop(answer.send(Ok(accepted))),
+                Waiting::Batch { accepted, answer, .. } => drop(answer.send(Ok(accepted))),
                 Waiting::Void(voided, answer) => drop(answer.send(Ok(voided))),
             }
+        }
+    }
+
+    fn count(&self) {
+        let mut repeats = [
+            (DuplicateKind::Exact, "exact", 0),
+            (DuplicateKind::Restamped, "restamped", 0),
+            (DuplicateKind::Conflict, "conflict", 0),
+        ];
+        let mut stored = 0;
+        for waiting in &self.0 {
+            let Waiting::Batch { accepted, rows, .. } = waiting else { continue };
+            stored += *rows - accepted.duplicates.len() as u64;
+            for (kind, _, count) in &mut repeats {
+                *count += accepted.duplicates.iter().filter(|repeat| repeat.kind == *kind).count() as u64;
+            }
+        }
+        metrics::counter!("tollgate_store_events_total").increment(stored);
+        for (_, kind, count) in repeats {
+            metrics::counter!("tollgate_store_repeats_total", "kind" => kind).increment(count);
         }
     }
 
     pub(super) fn refuse(self, error: &AcceptError) {
         for waiting in self.0 {
             match waiting {
-                Waiting::Batch(_, answer) => drop(answer.send(Err(error.clone()))),
+                Waiting::Batch { answer, .. } => drop(answer.send(Err(error.clone()))),
                 Waiting::Void(_, answer) => drop(answer.send(Err(error.clone()))),
             }
         }

@@ -48,7 +48,7 @@ pub(super) async fn stored_ids(
 ) -> Result<IdMap<IdRow>, StoreError> {
     let mut found = IdMap::default();
     for some in ids.chunks(IDS_PER_QUERY) {
-        for row in connection.query(&statement(some)).with_setting("max_query_size", "2097152").fetch_all().await? {
+        for row in connection.fetch_all(&statement(some)).await? {
             keep_first(&mut found, &row);
         }
     }
@@ -95,8 +95,7 @@ pub(super) async fn stored_voids(
         "SELECT id, epoch, partition, offset, line FROM voids WHERE organization IN {organizations} AND id IN {list}"
     );
     let mut found: IdMap<Position> = IdMap::default();
-    let rows: Vec<VoidedRow> =
-        connection.query(&statement).with_setting("max_query_size", "2097152").fetch_all().await?;
+    let rows: Vec<VoidedRow> = connection.fetch_all(&statement).await?;
     for row in rows {
         let position = Position { epoch: row.epoch, partition: row.partition, offset: row.offset, index: row.line };
         let kept = found.entry(row.id).or_insert(position);

@@ -16,7 +16,7 @@ use super::types::{AcceptError, DirectConfig, WriterState};
 use crate::connection::Connection;
 use crate::error::StoreError;
 use crate::native::VoidRow;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use domain::identity::EventId;
 use domain::ids::OrganizationId;
 use domain::position::Position;
@@ -33,6 +33,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What a client is told then.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// A group of 50,000 events is inserted in a fifth of a second.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// Ids between two lines of progress while the filter is loaded.
 const PROGRESS_EVERY: usize = 10_000_000;
 /// A group of more rows does not wait for company.
@@ -41,12 +43,20 @@ const LARGE_GROUP: usize = 5_000;
 /// What handle and task share.
 pub(super) struct Shared {
     state: ArcSwap<WriterState>,
+    /// Since when the insert under way is under way.
+    inserting_since: ArcSwapOption<Instant>,
     watcher: AbortHandle,
 }
 
 impl Shared {
+    /// Ready means progress: an insert that does not end is as bad as one that fails.
     pub(super) fn state(&self) -> WriterState {
-        WriterState::clone(&self.state.load())
+        match self.inserting_since.load().as_deref() {
+            Some(since) if since.elapsed() > STUCK_AFTER => {
+                WriterState::NotReady(format!("an insert is under way for {} s", since.elapsed().as_secs()))
+            }
+            _ => WriterState::clone(&self.state.load()),
+        }
     }
 }
 
@@ -68,7 +78,11 @@ pub(super) async fn start(
     let pressure = Arc::new(Pressure::default());
     let watched = (Arc::clone(&pressure), connection.clone());
     let watcher = tokio::spawn(async move { watched.0.watch(watched.1).await }).abort_handle();
-    let shared = Arc::new(Shared { state: ArcSwap::from_pointee(WriterState::Ready), watcher });
+    let shared = Arc::new(Shared {
+        state: ArcSwap::from_pointee(WriterState::Ready),
+        inserting_since: ArcSwapOption::empty(),
+        watcher,
+    });
     let task = WriterTask {
         committer: Committer::new(connection.clone()),
         plans: Plans::new(catalog),
@@ -185,6 +199,7 @@ impl WriterTask {
             .collect();
         let committer = self.committer.clone();
         let insert = tokio::spawn(async move { committer.commit(Blocks::of(group, new_keys)).await });
+        self.shared.inserting_since.store(Some(Arc::new(Instant::now())));
         self.under_way = Some(UnderWay { offset, insert, answers });
     }
 
@@ -218,6 +233,7 @@ impl WriterTask {
 
     fn finish(&mut self, result: Result<(), StoreError>) -> Result<(), StoreError> {
         let Some(sent) = self.under_way.take() else { return result };
+        self.shared.inserting_since.store(None);
         match result {
             Ok(()) => {
                 self.committed = sent.offset;

@@ -4,6 +4,7 @@ use crate::columns::Columns;
 use crate::database::DatabaseError;
 use crate::fields::SharedChecks;
 use domain::catalog::{Aggregation, Metric, MetricFilter, RoundingFunction};
+use domain::expression::Expression;
 use domain::ids::{MetricFilterId, MetricId};
 use domain::time::Timestamp;
 use http_api::validation::sent;
@@ -17,7 +18,7 @@ use utoipa::ToSchema;
 /// Most decimal places of a rounding (contract).
 const MAX_ROUNDING_PRECISION: i64 = 15;
 /// Longest expression of a custom metric: far beyond what a person writes.
-const MAX_EXPRESSION: usize = 2_000;
+const MAX_EXPRESSION: usize = domain::expression::MAX_LENGTH;
 /// Longest description.
 const MAX_DESCRIPTION: usize = 10_000;
 
@@ -132,7 +133,12 @@ impl MetricRecord {
     fn check_expression(&self, checks: &mut Checks) {
         let needed = self.aggregation_type == Aggregation::Custom;
         match self.expression.as_deref().map(str::trim) {
-            Some(text) => checks.length("expression", text, usize::from(needed), MAX_EXPRESSION),
+            Some(text) => {
+                checks.length("expression", text, usize::from(needed), MAX_EXPRESSION);
+                if let (true, Err(fault)) = (needed && !text.is_empty(), Expression::parse(text)) {
+                    checks.broken("expression", format!("expression {fault}"), text);
+                }
+            }
             None if needed => {
                 checks.broken("expression", "expression is required for aggregation_type 'custom'", Value::Null);
             }

@@ -20,18 +20,20 @@ async fn a_plan_is_kept_with_all_its_options() {
     let world = World::new().await;
     let tenant = world.tenant("Acme").await;
     let metric = tenant.metric("m").await;
-    let body = json!({
+    let mut body = json!({
         "code": "p", "name": "P", "description": "d", "interval": "semiannual", "amount_cents": 4900, "currency": "EUR",
         "trial_period_days": 14, "pay_in_advance": true, "bill_charges_monthly": true, "tax_codes": ["vat"],
         "minimum_commitment": {"amount_cents": 10000, "invoice_display_name": "Minimum"},
         "usage_thresholds": [{"amount_cents": 5000}, {"amount_cents": 1000, "recurring": true}],
         "charges": [{
-            "billable_metric_id": metric, "charge_model": "standard", "properties": {"amount": 0.10, "grouped_by": ["region"]},
+            "billable_metric_id": metric, "charge_model": "standard", "properties": {"amount": 0, "grouped_by": ["region"]},
             "pay_in_advance": true, "prorated": true, "invoiceable": false, "min_amount_cents": 500,
             "invoice_display_name": "Calls", "tax_codes": ["vat"], "accepts_target_wallet": true,
             "filters": [{"values": {"tier": ["gold"]}, "properties": {"amount": "0.05"}, "invoice_display_name": "Gold"}],
         }],
     });
+    // As text: the macro would read the number as a float.
+    body["charges"][0]["properties"]["amount"] = serde_json::from_str("0.10").unwrap();
     let made = tenant.post("/v1/plans", body.clone()).await.expect(201);
     for (field, sent) in body.as_object().unwrap() {
         if field != "charges" && field != "usage_thresholds" && field != "minimum_commitment" {

@@ -28,9 +28,10 @@ impl Problems {
     /// Notes that `what` cannot be billed.
     pub fn note(&mut self, what: impl Display, why: impl Display) {
         self.count += 1;
-        let text = format!("{what}: {why}");
-        tracing::error!(problem = text, "not billed");
+        metrics::counter!("tollgate_billing_run_left_out_total").increment(1);
         if self.first.len() < SPELLED_OUT {
+            let text = format!("{what}: {why}");
+            tracing::error!(problem = text, "not billed");
             self.first.push(text);
         }
     }

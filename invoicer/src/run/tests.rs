@@ -311,6 +311,23 @@ async fn while_a_run_goes_on_a_second_start_of_its_scope_finds_it() {
 }
 
 #[tokio::test]
+async fn a_stopped_process_leaves_its_runs_to_the_next_one() {
+    let bench = Bench::in_portions(busy_catalog(), FEW).await;
+    let started = bench.runs.start(everything(AS_OF)).await.unwrap();
+    bench.runs.stop().await;
+    let left = bench.runs.get(None, started.id).await.unwrap().unwrap();
+    assert!(!left.status.is_final(), "{left:?}");
+    let next = bench.other_process().await;
+    assert_eq!(next.resume().await.unwrap(), 1);
+    while !next.get(None, started.id).await.unwrap().unwrap().status.is_final() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let undisturbed = Bench::new(busy_catalog()).await;
+    undisturbed.bill(AS_OF).await;
+    assert_eq!(bench.statement().await, undisturbed.statement().await);
+}
+
+#[tokio::test]
 async fn progress_grows_to_the_end_and_never_passes_it() {
     let bench = Bench::new(busy_catalog()).await;
     let seen = Mutex::new(Vec::new());

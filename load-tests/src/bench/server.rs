@@ -4,6 +4,7 @@ use crate::measure::process::Root;
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,6 +18,8 @@ const LOOK: Duration = Duration::from_millis(100);
 
 pub(super) struct Server {
     process: Child,
+    /// What it logged; kept when it failed.
+    log: PathBuf,
     pub(super) url: String,
     pub(super) secret: String,
     /// Removed at the end, where it is ours.
@@ -34,6 +37,8 @@ impl Server {
                 (folder.clone(), Some(folder))
             }
         };
+        let log = std::env::temp_dir().join(format!("tollgate-bench-{}.log", std::process::id()));
+        let log_file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let process = Command::new(binary)
             .arg("up")
             .arg("--data-dir")
@@ -45,9 +50,10 @@ impl Server {
             .env("TOLLGATE_BILLING_AUTOMATIC", "false")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(log_file)
             .spawn()
             .with_context(|| format!("cannot start {}", binary.display()))?;
-        let mut server = Self { process, url: format!("http://{listen}"), secret, temporary };
+        let mut server = Self { process, log, url: format!("http://{listen}"), secret, temporary };
         server.wait_until_ready().await?;
         Ok(server)
     }
@@ -61,7 +67,7 @@ impl Server {
         let start = Instant::now();
         while start.elapsed() < READY_WITHIN {
             if let Some(status) = self.process.try_wait()? {
-                bail!("the server ended before it was ready: {status}");
+                bail!("the server ended before it was ready ({status}); it said: {}", self.last_words());
             }
             let answer = http.get(format!("{}/readyz", self.url)).send().await;
             if answer.is_ok_and(|answer| answer.status().is_success()) {
@@ -69,7 +75,14 @@ impl Server {
             }
             tokio::time::sleep(LOOK).await;
         }
-        bail!("the server was not ready within {READY_WITHIN:?}")
+        bail!("the server was not ready within {READY_WITHIN:?}; it said: {}", self.last_words())
+    }
+
+    /// The last lines of its log.
+    fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
     }
 
     /// Asks it to drain and end; that it does is part of what is measured.
@@ -79,6 +92,7 @@ impl Server {
         let start = Instant::now();
         while start.elapsed() < STOPPED_WITHIN {
             if self.process.try_wait()?.is_some() {
+                std::fs::remove_file(&self.log).with_context(|| format!("cannot remove {}", self.log.display()))?;
                 return Ok(());
             }
             tokio::time::sleep(LOOK).await;

@@ -50,7 +50,7 @@ fn charts(result: &RunResult) -> Vec<Chart> {
 fn rates(result: &RunResult) -> Chart {
     let by_second = |name: &str, of: fn(&Second) -> u64| Line {
         name: name.into(),
-        points: result.measured.summary.seconds.iter().map(|second| (seconds(second.at), count(of(second)))).collect(),
+        points: every_second(&result.measured.summary.seconds, of),
     };
     let mut lines = vec![by_second("acknowledged", |second| second.tally.acknowledged)];
     if !result.asked.closed {
@@ -63,13 +63,23 @@ fn rates(result: &RunResult) -> Chart {
     Chart { title: "Events".into(), unit: "per second".into(), scale: Scale::Linear, lines }
 }
 
+/// One point a second; a second without an answer is a 0, not a gap.
+fn every_second(known: &[Second], of: fn(&Second) -> u64) -> Vec<(f64, f64)> {
+    let last = known.last().map_or(0, |second| second.at + 1);
+    let events = |at: u64| known.binary_search_by_key(&at, |second| second.at).map_or(0, |index| of(&known[index]));
+    (0..last).map(|at| (seconds(at), count(events(at)))).collect()
+}
+
 /// Two points a segment: a staircase.
 fn offered(result: &RunResult) -> Vec<(f64, f64)> {
     let mut start = std::time::Duration::ZERO;
     let mut points = Vec::new();
     for (length, rate) in &result.asked.segments {
         let end = start + *length;
-        points.extend([(start.as_secs_f64(), count(*rate)), (end.as_secs_f64(), count(*rate))]);
+        // A point a second as well: a line is broken where points are far apart.
+        let within = (start.as_secs()..end.as_secs()).skip(1).map(seconds);
+        let instants = std::iter::once(start.as_secs_f64()).chain(within).chain([end.as_secs_f64()]);
+        points.extend(instants.map(|instant| (instant, count(*rate))));
         start = end;
     }
     points

@@ -38,9 +38,12 @@ pub struct Chart {
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 76.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 30.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 30.0;
+
+/// Points further apart than this, in seconds, are not joined: a line across an outage would hide it.
+const LONGEST_STEP: f64 = 2.5;
 
 /// The extent of a chart's values.
 struct Frame {
@@ -62,10 +65,12 @@ impl Chart {
         );
         self.grid(&frame, &mut svg);
         for (index, line) in self.lines.iter().enumerate() {
-            let points: Vec<String> =
-                line.points.iter().map(|(x, y)| format!("{:.1},{:.1}", frame.x(*x), frame.y(*y))).collect();
-            // Writing to a String cannot fail.
-            let _ = write!(svg, "<polyline class=\"l{}\" points=\"{}\"/>", index % 6, points.join(" "));
+            for stretch in line.points.chunk_by(|(before, _), (after, _)| after - before <= LONGEST_STEP) {
+                let points: Vec<String> =
+                    stretch.iter().map(|(x, y)| format!("{:.1},{:.1}", frame.x(*x), frame.y(*y))).collect();
+                // Writing to a String cannot fail.
+                let _ = write!(svg, "<polyline class=\"l{}\" points=\"{}\"/>", index % 6, points.join(" "));
+            }
         }
         svg.push_str("</svg><p class=\"legend\">");
         for (index, line) in self.lines.iter().enumerate() {
@@ -105,7 +110,7 @@ impl Chart {
                 WIDTH - RIGHT,
                 LEFT - 6.0,
                 y + 4.0,
-                figure(value)
+                tick(value)
             );
         }
         let step = nice_step(frame.seconds);
@@ -116,7 +121,7 @@ impl Chart {
                 "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{} s</text>",
                 frame.x(second),
                 HEIGHT - 8.0,
-                figure(second)
+                tick(second)
             );
             second += step;
         }
@@ -148,6 +153,12 @@ impl Frame {
         }
         ticks
     }
+}
+
+/// The label of a tick: whole numbers without decimals.
+fn tick(value: f64) -> String {
+    let text = figure(value);
+    if value.fract() == 0.0 && text.contains('.') { format!("{value:.0}") } else { text }
 }
 
 /// 1, 2 or 5 times a power of ten, four to ten of which make up `extent`.
@@ -196,6 +207,13 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn an_outage_breaks_the_line() {
+        let svg = chart(Scale::Linear, vec![(0.0, 1.0), (1.0, 1.0), (5.0, 1.0), (6.0, 1.0)]);
+        assert_eq!(svg.matches("<polyline").count(), 2);
+        assert!(svg.contains(">5 s<") && svg.contains(">1<"), "{svg}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::wire::{ChargeUsageRecord, UsageRecord, sum_of};
 use super::{RaterState, unanswered};
-use crate::rated::RatingItem;
+use crate::rated::{RatedItem, RatingItem};
 use crate::view::RatingView;
 use axum::extract::State;
 use axum::routing::get;
@@ -41,7 +41,7 @@ async fn current(
 ) -> Result<Json<UsageRecord>, ApiError> {
     let (view, subscription) = subscribed(&state, &caller, &path, query.required("subscription_id")?).await?;
     let period = period_at(&view, &subscription, caller.now)?;
-    let mut records = rated(&state, &view, &subscription, vec![period]).await?;
+    let mut records = records(&state, &view, &subscription, vec![period]).await?;
     records.pop().map(Json).ok_or_else(|| ApiError::internal("one period was asked for and none was answered"))
 }
 
@@ -60,7 +60,7 @@ async fn past(
     let name = query.required("external_subscription_id")?;
     let (view, subscription) = subscribed(&state, &caller, &path, name).await?;
     let periods = finished_periods(&view, &subscription, caller.now, count)?;
-    Ok(Json(rated(&state, &view, &subscription, periods).await?))
+    Ok(Json(records(&state, &view, &subscription, periods).await?))
 }
 
 /// The customer's subscription of that external id: the running one, else the newest.
@@ -88,7 +88,7 @@ fn calendar(view: &RatingView, subscription: &Subscription) -> Result<domain::pe
 }
 
 /// The period of `now`; of a subscription that ended, its last one.
-fn period_at(view: &RatingView, subscription: &Subscription, now: Timestamp) -> Result<Period, ApiError> {
+pub(super) fn period_at(view: &RatingView, subscription: &Subscription, now: Timestamp) -> Result<Period, ApiError> {
     let last_instant = subscription.ended_at.map_or(now, |ended_at| now.min(Timestamp(ended_at.0 - 1)));
     let instant = subscription.started_at.map_or(last_instant, |started_at| last_instant.max(started_at));
     Ok(calendar(view, subscription)?.period_containing(instant))
@@ -116,26 +116,36 @@ fn finished_periods(
     Ok(periods)
 }
 
-async fn rated(
+async fn records(
     state: &RaterState,
     view: &Arc<RatingView>,
     subscription: &Subscription,
     periods: Vec<Period>,
 ) -> Result<Vec<UsageRecord>, ApiError> {
-    let items: Vec<RatingItem> = periods.into_iter().map(|period| item(subscription, period)).collect();
-    let cut = state.rater.store().committed_cut().await.map_err(unanswered)?;
-    let rated = state.rater.rate(view, items, &cut).await?;
-    rated.into_iter().map(record).collect()
+    rate_periods(state, view, subscription, periods).await?.into_iter().map(record).collect()
 }
 
-fn item(subscription: &Subscription, period: Period) -> RatingItem {
+/// Rates periods of one subscription at this instant's cut.
+pub(super) async fn rate_periods(
+    state: &RaterState,
+    view: &Arc<RatingView>,
+    subscription: &Subscription,
+    periods: Vec<Period>,
+) -> Result<Vec<RatedItem>, ApiError> {
+    let items: Vec<RatingItem> = periods.into_iter().map(|period| stretch_of(subscription, period)).collect();
+    let cut = state.rater.store().committed_cut().await.map_err(unanswered)?;
+    Ok(state.rater.rate(view, items, &cut).await?)
+}
+
+/// The part of a period in which the subscription lives.
+pub(super) fn stretch_of(subscription: &Subscription, period: Period) -> RatingItem {
     let (from, to) =
         period.clipped(subscription.started_at, subscription.ended_at).unwrap_or((period.start, period.start));
     let minimum_share = period.proration(from, to);
     RatingItem { subscription: subscription.id, period, from, to, minimum_share }
 }
 
-fn record(rated: crate::rated::RatedItem) -> Result<UsageRecord, ApiError> {
+fn record(rated: RatedItem) -> Result<UsageRecord, ApiError> {
     let currency = rated.plan.as_ref().map(|plan| plan.plan.currency.to_string()).unwrap_or_default();
     let charges = rated.fees.map_err(|problem| ApiError::unprocessable("not_ratable", problem.to_string()))?;
     let sum = sum_of(&charges).map_err(|problem| ApiError::unprocessable("not_ratable", problem.to_string()))?;

@@ -132,6 +132,51 @@ pub struct ChargeUsageRecord {
     pub events_count: u64,
 }
 
+/// What the running period of one subscription comes to.
+#[derive(Serialize, ToSchema)]
+pub struct SubscriptionUsageRecord {
+    /// Which subscription.
+    pub subscription_id: Uuid,
+    /// Start of the period.
+    pub billing_period_start: String,
+    /// Its end; the first instant that no longer belongs to it.
+    pub billing_period_end: String,
+    /// Sum of the charges, in minor units.
+    pub current_usage_amount_cents: String,
+}
+
+/// Usage by day.
+#[derive(Serialize, ToSchema)]
+pub struct TrendRecord {
+    /// Which subscription.
+    pub subscription_id: Uuid,
+    /// First local day.
+    pub start_date: String,
+    /// Last local day.
+    pub end_date: String,
+    /// Every day between them, oldest first.
+    pub data_points: Vec<TrendPoint>,
+}
+
+/// One local day.
+#[derive(Serialize, ToSchema)]
+pub struct TrendPoint {
+    /// The day.
+    pub date: String,
+    /// Units of all metrics, added up.
+    pub value: String,
+    /// Events of all metrics.
+    pub events_count: u64,
+}
+
+impl TrendPoint {
+    /// A day without usage.
+    #[must_use]
+    pub fn nothing(day: chrono::NaiveDate) -> Self {
+        Self { date: day.to_string(), value: "0".into(), events_count: 0 }
+    }
+}
+
 /// A metric in short.
 #[derive(Serialize, ToSchema)]
 pub struct MetricRecord {

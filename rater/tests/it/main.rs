@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod api;
 #[path = "../../src/fixtures.rs"]
 #[allow(dead_code)]
 mod fixtures;
 mod golden;
+mod history;
 mod naive;
 mod rating;
 mod store;

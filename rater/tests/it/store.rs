@@ -4,6 +4,7 @@ use crate::fixtures::World;
 use aggregator::{DirectConfig, DirectWriter, EventStore, StoreConfig};
 use domain::event_batch::{EventBatch, EventRow};
 use domain::identity::Content;
+use domain::ids::OrganizationId;
 use domain::snapshot::{CatalogSnapshot, MetricEntry, OrganizationEntry, SnapshotCell};
 use domain::time::Timestamp;
 use engine::testing::TestEngine;
@@ -84,7 +85,11 @@ pub fn snapshot_of(worlds: &[&World], dimensions: &[&str]) -> SnapshotCell {
 }
 
 pub async fn send(writer: &DirectWriter, world: &World, events: &[Sent]) {
-    let mut batch = EventBatch::new(world.organization, Timestamp(1_800_000_000_000_000));
+    send_to(writer, world.organization, events).await;
+}
+
+pub async fn send_to(writer: &DirectWriter, organization: OrganizationId, events: &[Sent]) {
+    let mut batch = EventBatch::new(organization, Timestamp(1_800_000_000_000_000));
     for event in events {
         batch.push(&EventRow {
             transaction_id: &event.transaction_id,
