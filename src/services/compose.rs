@@ -135,6 +135,7 @@ impl Parts {
         if let Some(scheduler) = &self.scheduler {
             scheduler.abort();
         }
+        self.runs.stop().await;
         self.tidying.abort();
         if let Some(writer) = &self.writer {
             writer.close().await;
