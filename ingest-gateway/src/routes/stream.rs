@@ -289,7 +289,7 @@ impl<'a> Intake<'a> {
         let is_stored = self.answer.ingested + self.answer.duplicates > 0;
         let (line, error) = match stop {
             Stop::Body(error) => (self.first_line, ApiError::from(error)),
-            Stop::Sink { error, .. } => (self.first_line, ApiError::from(error)),
+            Stop::Sink { line, error } => (line, ApiError::from(error)),
         };
         if !is_stored {
             return Err(error);
