@@ -25,8 +25,8 @@ pub(crate) struct System {
 struct Inner {
     organization: OrganizationId,
     store: Mutex<Store>,
-    /// Event ids by transaction id: deriving one is slow in a test build.
-    ids: Mutex<HashMap<String, EventId>>,
+    /// Transaction ids by event id, as far as known: deriving one is slow in a test build.
+    names: Mutex<HashMap<EventId, String>>,
     /// Rows by collection.
     catalog: Mutex<HashMap<String, Vec<Value>>>,
 }
@@ -36,7 +36,7 @@ impl System {
         let inner = Arc::new(Inner {
             organization: OrganizationId::random(),
             store: Mutex::new(Store::with(faults)),
-            ids: Mutex::default(),
+            names: Mutex::default(),
             catalog: Mutex::default(),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -154,12 +154,14 @@ async fn rejections(State(inner): State<Arc<Inner>>) -> Answer {
 
 async fn one_event(State(inner): State<Arc<Inner>>, Path(id): Path<String>) -> Answer {
     let id: EventId = id.parse().unwrap();
-    let mut ids = inner.ids.lock().unwrap();
-    let mut is = |event: &&Value| {
-        let name = event["transaction_id"].as_str().unwrap();
-        *ids.entry(name.to_owned()).or_insert_with(|| EventId::derive(inner.organization, name)) == id
-    };
-    let found = inner.store.lock().unwrap().all().iter().find(|event| is(event)).cloned();
+    let store = inner.store.lock().unwrap();
+    let mut names = inner.names.lock().unwrap();
+    if !names.contains_key(&id) {
+        let name = |event: &Value| event["transaction_id"].as_str().unwrap().to_owned();
+        names.extend(store.all().iter().map(|event| (EventId::derive(inner.organization, &name(event)), name(event))));
+    }
+    let found =
+        names.get(&id).and_then(|name| store.all().iter().find(|event| event["transaction_id"] == *name)).cloned();
     found.map_or_else(|| answer(404, &json!({"detail": "not found"})), |event| answer(200, &event))
 }
 
