@@ -10,7 +10,7 @@
 //! - [`drive`]: sends it on schedule over [`client`]
 //! - [`oracle`]: what must be stored and rated; [`audit`]: whether it is
 //! - [`measure`]: latencies, CPU, memory, freshness; [`report`]: table, JSON, HTML
-//! - [`bench`]: the fixed set of measurements, with baselines
+//! - [`mod@bench`]: the fixed set of measurements, with baselines
 //! - [`cli`]: the commands
 //!
 //! Invariants checked from outside: I1 (2xx is durable, 4xx stored nothing), I2 (once), I9 (restamped copies are counted).
