@@ -14,7 +14,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help tools engine build run test soak bench
+.PHONY: help tools test-tools engine build run test soak bench
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -35,6 +35,15 @@ tools:
 		|| { echo "missing: an engine for $$(uname -sm); set TOLLGATE_ENGINE_LIB to a libchdb.so for it" >&2; missing=1; }
 	exit "$$missing"
 
+# What the tests need besides: a real Kafka (Java, Maven) and a published ClickHouse client (Python).
+test-tools:
+	@missing=0
+	need() { command -v "$$1" > /dev/null || { echo "missing: $$1 ($$2)" >&2; missing=1; }; }
+	need java "a Java 17 runtime: apt-get install openjdk-17-jdk-headless"
+	need mvn "apt-get install maven"
+	need python3 "apt-get install python3 python3-venv"
+	exit "$$missing"
+
 engine: tools
 	@deploy/engine/fetch
 
@@ -44,11 +53,11 @@ build: engine
 run: build
 	exec "$(TARGET)/release/tollgate" up --demo
 
-test: engine
+test: test-tools engine
 	$(CARGO) test --workspace --locked --no-fail-fast
 
 # Tests that take many minutes are marked `#[ignore = "soak: …"]`.
-soak: engine
+soak: test-tools engine
 	$(CARGO) test --workspace --locked --release --no-fail-fast -- --ignored
 
 bench: build

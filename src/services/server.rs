@@ -70,7 +70,10 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: oneshot::Rec
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = &mut stopped => return connections,
+            _ = &mut stopped => {
+                take_waiting(&listener, &builder, &router, &connections).await;
+                return connections;
+            }
         };
         match accepted {
             Ok((stream, _)) => serve_connection(stream, &builder, router.clone(), &connections),
@@ -81,6 +84,20 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: oneshot::Rec
             }
         }
     }
+}
+
+/// Takes the connections that the system has accepted for us already: closing the listener would reset them.
+async fn take_waiting(
+    listener: &TcpListener,
+    builder: &Builder<TokioExecutor>,
+    router: &Router,
+    connections: &GracefulShutdown,
+) {
+    while let Some(Ok((stream, _))) = futures::FutureExt::now_or_never(listener.accept()) {
+        serve_connection(stream, builder, router.clone(), connections);
+    }
+    // Lets their tasks read what was sent: a connection without a request yet is closed by the drain that follows.
+    tokio::time::sleep(Duration::from_millis(20)).await;
 }
 
 fn serve_connection(

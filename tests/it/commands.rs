@@ -107,28 +107,22 @@ async fn requests_under_way_are_answered_when_it_is_told_to_stop() {
                    "timestamp": "2026-01-15T00:00:00Z"})
         })
         .collect();
-    let sending: Vec<_> = events
-        .chunks(1_000)
-        .map(|chunk| {
-            let request =
-                account.caller.request(reqwest::Method::POST, "/v1/events/batch").json(&json!({"events": chunk}));
-            tokio::spawn(async move { request.send().await.map(|answer| answer.status().as_u16()) })
-        })
-        .collect();
-    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
-    assert_eq!(server.terminate(), Some(0), "{}", server.log());
-    let mut acknowledged = 0;
-    for sent in sending {
-        match sent.await.unwrap() {
-            Ok(status) => {
-                assert_eq!(status, 201, "a request that was taken is finished");
-                acknowledged += 1_000;
-            }
-            Err(fault) => assert!(fault.is_connect(), "only a connection made too late is refused: {fault:?}"),
-        }
+    let mut sending = tokio::task::JoinSet::new();
+    for chunk in events.chunks(1_000) {
+        let request = account.caller.request(reqwest::Method::POST, "/v1/events/batch").json(&json!({"events": chunk}));
+        sending.spawn(async move { request.send().await.map(|answer| answer.status().as_u16()) });
     }
-    assert!(acknowledged > 0, "some were under way");
+    // When the first is answered the others' connections are made and their requests wait or run.
+    let first = sending.join_next().await.unwrap().unwrap();
+    assert_eq!(first.unwrap(), 201);
+    let mut acknowledged = 1_000;
+    assert!(!sending.is_empty(), "the others are under way");
+    assert_eq!(server.terminate(), Some(0), "{}", server.log());
+    while let Some(sent) = sending.join_next().await {
+        assert_eq!(sent.unwrap().expect("a request that was taken is answered"), 201);
+        acknowledged += 1_000;
+    }
     server.restart().await;
     let stored = account.caller.all("/v1/events/?code=requests").await.len();
-    assert!(stored >= acknowledged, "{stored} stored of {acknowledged} acknowledged");
+    assert_eq!(stored, acknowledged);
 }
