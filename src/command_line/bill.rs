@@ -16,7 +16,8 @@ Examples:
   tollgate bill --as-of 2026-04-01T00:00:00Z --dry-run
   tollgate bill --organization 6b0f5a2e-54a6-4c37-8d2a-0d1d3f0c7c11
 
-Works on a stopped data directory, else through the `tollgate up` that runs on it. Billing the same periods again bills nothing.
+Works on a stopped data directory, else through the `tollgate up` that runs on it.
+Billing the same periods again bills nothing.
 Exit code: 0 the run completed, 1 it failed, 2 it could not be started.")]
 pub struct BillCommand {
     /// Bill what falls due up to this instant (RFC 3339) [default: now]

@@ -16,9 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 Example:
   tollgate check-config --config tollgate.toml
 
-Prints the configuration in force as a file, each line with where its value came from, then what was found of data directory,
-address, engine or server. Starts and changes nothing.
-Exit code: 0 all is well, 1 something is wrong (each with what to do), 2 the configuration cannot be read.")]
+Prints the configuration in force as a file, each line with where its value came from, then
+what was found of data directory, address, engine or server. Starts and changes nothing.
+Exit code: 0 all is well, 1 something is wrong (each with what to do), 2 the configuration
+cannot be read.")]
 pub struct CheckConfigCommand {
     #[command(flatten)]
     settings: SettingFlags,

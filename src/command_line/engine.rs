@@ -15,8 +15,9 @@ Example: look at the events of a stopped data directory
   tollgate engine --data-dir tollgate-data/engine --listen 127.0.0.1:8123 &
   curl -s --user default:$TOLLGATE_ENGINE_PASSWORD http://127.0.0.1:8123/ -d 'SELECT count() FROM tollgate.events'
 
-Prints {\"listening\": \"ADDRESS\"} when it is ready. The password comes from TOLLGATE_ENGINE_PASSWORD (at least 16 characters).
-`tollgate up` starts and supervises its own engine; this command is for looking into a store by hand.")]
+Prints {\"listening\": \"ADDRESS\"} when it is ready. The password comes from
+TOLLGATE_ENGINE_PASSWORD (at least 16 characters). `tollgate up` starts and supervises its
+own engine; this command is for looking into a store by hand.")]
 pub struct EngineCommand {
     /// The engine's directory: `engine` in a data directory of `tollgate up`
     #[arg(long, value_name = "DIR")]

@@ -12,12 +12,16 @@ use std::time::Duration;
 #[command(after_help = "\
 Example: one request log, billed by its tokens
   tollgate import trace.csv.gz --url http://127.0.0.1:8080 --api-key tg_live_… \\
-    --map TIMESTAMP=timestamp --timezone UTC --set code=context_tokens --set external_customer_id=acme
+    --map TIMESTAMP=timestamp --timezone UTC \\
+    --set code=context_tokens --set external_customer_id=acme
 
-A column named like an event field fills that field (transaction_id, timestamp, code, external_customer_id,
-external_subscription_id, precise_total_amount_cents); every other column becomes a property. An id is taken from the column
-transaction_id, else made from --id-from, else from the file's name and line (and the code, when --set gives it).
-Exit code: 0 all rows are in the store, 1 some rows were refused (they are listed), 2 it could not go on; run it again then.")]
+A column named like an event field fills that field (transaction_id, timestamp, code,
+external_customer_id, external_subscription_id, precise_total_amount_cents); every other
+column becomes a property. The id is the column transaction_id, else it is made from the
+columns of --id-from, else from the file's name and line (and the code, when --set gives it).
+
+Exit code: 0 all rows are in the store; 1 some rows were refused, they are listed; 2 it could
+not go on, run it again then: it goes on after the last acknowledged row.")]
 pub struct ImportCommand {
     /// Files, plain, .gz or .zst; - is standard input
     #[arg(required = true, value_name = "FILE")]

@@ -17,8 +17,9 @@ Examples:
   tollgate up --demo
   tollgate up --data-dir /var/lib/tollgate --listen 0.0.0.0:8080 --log-format json
 
-Ready when GET /readyz answers 200. The first start prints the admin secret it generated, unless TOLLGATE_ADMIN_SECRET is set.
-Ctrl-C or SIGTERM lets requests finish, writes what was accepted and ends; a second one ends at once.")]
+Ready when GET /readyz answers 200. The first start prints the admin secret it generated,
+unless TOLLGATE_ADMIN_SECRET is set. Ctrl-C or SIGTERM lets requests finish, writes what was
+accepted and ends; a second one ends at once.")]
 pub struct UpCommand {
     /// Bill a real trace of an LLM service, print usage and an invoice, and keep serving
     #[arg(long)]

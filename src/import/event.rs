@@ -6,6 +6,9 @@ use super::records::Record;
 use super::timestamps::instant;
 use serde_json::{Map, Value};
 
+/// What standard input is called on the command line.
+const STANDARD_INPUT: &str = "-";
+
 /// A row ready to be sent, or the reason why it is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Prepared {
@@ -66,6 +69,9 @@ fn transaction_id(
     stem: &str,
     options: &ImportOptions,
 ) -> Result<String, String> {
+    if options.id_from.is_empty() && stem == STANDARD_INPUT {
+        return Err("transaction_id: is missing, and standard input has no name to make ids from; use --id-from".into());
+    }
     let mut parts = if options.id_from.is_empty() { vec![stem.to_string(), line.to_string()] } else { Vec::new() };
     for name in &options.id_from {
         let text = row.get(name).map(plain).or_else(|| columns.text(name));
@@ -142,6 +148,15 @@ mod tests {
             panic!("the row has no id column")
         };
         assert_eq!(fault, "--id-from: the row has no 'a'");
+    }
+
+    #[test]
+    fn rows_of_standard_input_need_ids_of_their_own() {
+        let row = json!({"code": "c", "timestamp": "2026-01-01T00:00:00Z", "external_customer_id": "k"});
+        let Value::Object(fields) = row else { panic!("a row is an object") };
+        let piped = |options| prepare(&Record { line: 1, fields: Ok(fields.clone()) }, "-", &options).event;
+        assert!(piped(options(&[], &[], &[])).unwrap_err().contains("--id-from"));
+        assert!(piped(options(&[], &[], &["code"])).is_ok());
     }
 
     #[test]
