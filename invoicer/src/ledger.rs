@@ -2,7 +2,7 @@
 //!
 //! Where to look:
 //! - [`schema`]: the tables and the keys that hold I4
-//! - [`write`]: a batch of invoices in one transaction; [`frontiers`]: what makes it exactly once; [`drafts`]: finalizing
+//! - [`mod@write`]: a batch of invoices in one transaction; [`frontiers`]: what makes it exactly once; [`drafts`]: finalizing
 //! - [`runs`]: billing runs as rows
 //! - [`invoices`], [`fees`]: reading
 //! - [`bulk`]: many rows in few statements

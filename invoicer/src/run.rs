@@ -2,7 +2,7 @@
 //!
 //! Where to look, in the order in which a run happens:
 //! - [`BillingRuns::start`]: a row in the ledger; a second start of the same scope finds it
-//! - [`execute`]: its stages; [`plan`]: what is due; [`finalize`]: drafts; [`write`]: invoices into the ledger
+//! - [`execute`]: its stages; [`plan`]: what is due; [`finalize`]: drafts; [`mod@write`]: invoices into the ledger
 //! - [`progress`]: what is told meanwhile
 //!
 //! Any number of runs may go on at once, in any number of processes: each thing is billed by one of them (I4). A run whose
