@@ -133,8 +133,8 @@ impl<'a> Planner<'a> {
     ) -> Result<Vec<PlannedCharge>, RateProblem> {
         let instant = RatingView::versions_at(subscription, &item.period);
         let mut slots: Vec<(domain::ids::MetricId, usize)> = Vec::new();
-        let mut charges = Vec::with_capacity(plan.charges.len());
-        for (place, ratable) in plan.charges.iter().enumerate() {
+        let mut charges = Vec::with_capacity(plan.charges().len());
+        for (place, ratable) in plan.charges().iter().enumerate() {
             let ratable = ratable.as_ref().map_err(Clone::clone)?;
             let metric = self.view.metric_at(&ratable.charge, instant)?;
             let known = slots.iter().find(|(id, _)| *id == metric.id).map(|(_, slot)| *slot);
@@ -179,7 +179,7 @@ impl<'a> Planner<'a> {
         let rules = MetricRules::new(metric.clone())
             .map_err(|reason| RateProblem::Metric { code: metric.code.clone(), reason })?;
         let charges: Vec<&RatableCharge> =
-            plan.charges.iter().flatten().filter(|ratable| ratable.charge.metric_id == metric.id).collect();
+            plan.charges().iter().flatten().filter(|ratable| ratable.charge.metric_id == metric.id).collect();
         let way = way(metric, &charges);
         let keys = deciding_keys(&charges, way);
         let (query, scope) = self.query_for(organization, metric, &keys, way);
@@ -264,5 +264,63 @@ fn measure_of(aggregation: Aggregation) -> Measure {
         Aggregation::Max => Measure::Max,
         Aggregation::UniqueCount => Measure::UniqueCount,
         _ => Measure::Count,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{World, charge, day};
+    use domain::catalog::ChargeModel;
+    use domain::period::Proration;
+    use serde_json::json;
+
+    /// Queries, slots and windows for `count` subscriptions, taking turns on three plans.
+    fn planned(count: usize) -> (usize, usize, usize) {
+        let mut world = World::new();
+        let (api, tokens) = (world.count_metric("api"), world.metric("tokens", Aggregation::Sum, Some("v")));
+        let grouped = |keys: &[&str]| {
+            let properties = json!({"amount": "1", "grouped_by": keys});
+            vec![
+                charge(tokens, ChargeModel::Standard, properties),
+                charge(tokens, ChargeModel::Standard, json!({"amount": "2"})),
+                charge(api, ChargeModel::Standard, json!({"amount": "1"})),
+            ]
+        };
+        let plans = [
+            world.plan("plain", &[api, tokens]),
+            world.plan_with("by region", grouped(&["region"])),
+            world.plan_with("by user", grouped(&["user"])),
+        ];
+        for number in 0..count {
+            let customer = world.customer(&format!("c{number}"));
+            world.subscription(customer, &format!("s{number}"), plans[number % 3], day(0), None);
+        }
+        let view = world.view();
+        let item = |subscription: &Subscription| {
+            let calendar = view.usage_calendar(subscription).unwrap().unwrap();
+            let period = calendar.period_containing(day(0));
+            RatingItem {
+                subscription: subscription.id,
+                period,
+                from: period.start,
+                to: period.end,
+                minimum_share: Proration::WHOLE,
+            }
+        };
+        let plan = plan(&view, view.subscriptions().iter().map(item).collect(), &Cut::direct(1));
+        let windows = plan.queries.iter().map(|planned| planned.query.windows.len()).sum();
+        for planned in &plan.queries {
+            let names = planned.query.scopes.iter().map(|scope| (scope.organization, &scope.code));
+            assert_eq!(names.collect::<std::collections::HashSet<_>>().len(), planned.query.scopes.len());
+        }
+        (plan.queries.len(), plan.slots.len(), windows)
+    }
+
+    #[test]
+    fn the_number_of_questions_does_not_grow_with_the_number_of_subscriptions() {
+        // Counts; plain sums; sums by region; sums by user. Charges on one metric share a slot of three windows.
+        assert_eq!(planned(3), (4, 6, 18));
+        assert_eq!(planned(300), (4, 600, 1800));
     }
 }

@@ -207,7 +207,7 @@ impl<'a> Case<'a> {
         let place = plan.plan.charges.iter().position(|charge| charge.id == fee.charge);
         let place =
             place.ok_or(ProofError::NoCharge { charge: fee.charge, plan: fee.plan, version: fee.plan_version })?;
-        let ratable = plan.charges[place].clone()?;
+        let ratable = plan.charges()[place].clone()?;
         let metric = view.metric_version(&ratable.charge, fee.metric_version)?.clone();
         let rules = MetricRules::new(metric.clone())
             .map_err(|reason| RateProblem::Metric { code: metric.code.clone(), reason })?;

@@ -190,7 +190,7 @@ fn places_of(plan: &RatingPlan, slot: usize) -> impl Iterator<Item = (usize, &Ra
     let charges = item.charges.as_ref().ok().into_iter().flatten();
     let ratable_plan = item.plan.as_ref();
     charges.filter(move |charge| charge.slot == slot).filter_map(move |charge| {
-        let ratable = ratable_plan?.charges.get(charge.place)?.as_ref().ok()?;
+        let ratable = ratable_plan?.charges().get(charge.place)?.as_ref().ok()?;
         Some((charge.place, ratable))
     })
 }
@@ -278,7 +278,7 @@ fn price_charges(plan: &RatingPlan, found: &Found, planned: &PlannedItem) -> Res
         return Ok(fees);
     };
     for charge in charges {
-        let ratable = ratable_plan.charges[charge.place].as_ref().map_err(Clone::clone)?;
+        let ratable = ratable_plan.charges()[charge.place].as_ref().map_err(Clone::clone)?;
         let shape = &plan.slots[charge.slot].shape;
         let usage = match found.read.get(&(charge.slot, charge.place)) {
             Some(usage) => usage.clone(),

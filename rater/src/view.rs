@@ -12,7 +12,7 @@ use domain::period::{BillingCalendar, Period, PeriodError, Timezones};
 use domain::pricing::{PriceModel, PropertyError, group_keys, overlaid};
 use domain::time::Timestamp;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::lines::ChargeLines;
 
@@ -63,8 +63,19 @@ pub struct RatableCharge {
 pub struct RatablePlan {
     /// As written.
     pub plan: Plan,
-    /// Its charges, in order, each with its prices parsed; a charge that cannot be priced says why.
-    pub charges: Vec<Result<RatableCharge, ViewError>>,
+    charges: OnceLock<Vec<Result<RatableCharge, ViewError>>>,
+}
+
+impl RatablePlan {
+    fn new(plan: Plan) -> Self {
+        Self { plan, charges: OnceLock::new() }
+    }
+
+    /// Its charges, in order, each with its prices parsed; a charge that cannot be priced says why. Parsed when first asked
+    /// for: one customer's usage needs one plan of an organization's many.
+    pub fn charges(&self) -> &[Result<RatableCharge, ViewError>] {
+        self.charges.get_or_init(|| self.plan.charges.iter().map(ratable).collect())
+    }
 }
 
 /// The catalog in memory.
@@ -105,8 +116,7 @@ impl RatingView {
         view.subscriptions = subscriptions;
         for plan in plans {
             let id = plan.id;
-            let charges = plan.charges.iter().map(ratable).collect();
-            view.plans.entry(id).or_default().push(Arc::new(RatablePlan { plan, charges }));
+            view.plans.entry(id).or_default().push(Arc::new(RatablePlan::new(plan)));
         }
         for versions in view.plans.values_mut() {
             versions.sort_by_key(|ratable| (ratable.plan.valid_from, ratable.plan.version));

@@ -101,19 +101,32 @@ pub fn metric_of<'a>(world: &'a World, charge: &Charge) -> &'a Metric {
     world.metrics.iter().find(|metric| metric.id == charge.metric_id).unwrap()
 }
 
-/// All fees of one charge in `[from, to)`, by line key.
+/// What is rated, and how long its whole period is.
+pub struct Stretch {
+    pub from: Timestamp,
+    pub to: Timestamp,
+    pub period_micros: i64,
+}
+
+/// Half away from zero to 20 digits, as quotients are.
+fn settled(value: BigRational) -> BigRational {
+    let scale = BigRational::from_integer(BigInt::from(10).pow(20));
+    (value * &scale).round() / scale
+}
+
+/// All fees of one charge in a stretch, by line key.
 pub fn fees(
     world: &World,
     charge: &Charge,
     subscription: &Subscription,
-    (from, to): (Timestamp, Timestamp),
+    stretch: &Stretch,
     events: &[NaiveEvent],
 ) -> BTreeMap<String, NaiveFee> {
     let metric = metric_of(world, charge);
     let mut by_line: BTreeMap<String, (Value, Vec<&NaiveEvent>)> = BTreeMap::new();
     let grouped: Vec<String> = keys(&charge.properties);
     for event in events {
-        let inside = from.0 <= event.sent.timestamp && event.sent.timestamp < to.0;
+        let inside = stretch.from.0 <= event.sent.timestamp && event.sent.timestamp < stretch.to.0;
         let mine = owner(world, &event.sent).is_some_and(|owner| owner.id == subscription.id);
         if !inside || !mine || event.sent.code != metric.code {
             continue;
@@ -147,7 +160,7 @@ pub fn fees(
     }
     by_line
         .into_iter()
-        .map(|(key, (prices, members))| (key, fee(world, metric, charge.model, &prices, &members)))
+        .map(|(key, (prices, members))| (key, fee(world, metric, stretch, charge.model, &prices, &members)))
         .collect()
 }
 
@@ -160,14 +173,40 @@ fn line_key(filter: Option<usize>, group: &[Option<&str>]) -> String {
     if group.is_empty() { filter } else { format!("{filter}:{}", serde_json::json!(group)) }
 }
 
-fn fee(world: &World, metric: &Metric, model: ChargeModel, prices: &Value, events: &[&NaiveEvent]) -> NaiveFee {
+fn fee(
+    world: &World,
+    metric: &Metric,
+    stretch: &Stretch,
+    model: ChargeModel,
+    prices: &Value,
+    events: &[&NaiveEvent],
+) -> NaiveFee {
     let zero = BigRational::from_integer(0.into());
     let numbers: Vec<BigRational> = events.iter().filter_map(|event| WORTHS[event.worth].1.map(rational)).collect();
     let units = match metric.aggregation {
         Aggregation::Count => BigRational::from_integer(events.len().into()),
         Aggregation::Sum => numbers.iter().sum(),
-        Aggregation::Max => numbers.into_iter().max().unwrap_or(zero.clone()),
-        Aggregation::Min => numbers.into_iter().min().unwrap_or(zero.clone()),
+        Aggregation::Max => numbers.iter().max().cloned().unwrap_or(zero.clone()),
+        Aggregation::Min => numbers.iter().min().cloned().unwrap_or(zero.clone()),
+        Aggregation::Average if numbers.is_empty() => zero.clone(),
+        Aggregation::Average => {
+            let count = BigRational::from_integer(numbers.len().into());
+            settled(numbers.iter().sum::<BigRational>() / count)
+        }
+        Aggregation::Latest => {
+            let valued = events.iter().filter(|event| WORTHS[event.worth].1.is_some());
+            let id = |event: &NaiveEvent| EventId::derive(world.organization, &event.sent.transaction_id);
+            let newest = valued.max_by_key(|event| (event.sent.timestamp, id(event)));
+            newest.map_or(zero.clone(), |event| rational(WORTHS[event.worth].1.unwrap())).max(zero.clone())
+        }
+        Aggregation::WeightedSum => {
+            let area = |event: &&NaiveEvent| {
+                let lasted = BigRational::from_integer((stretch.to.0 - event.sent.timestamp).into());
+                WORTHS[event.worth].1.map_or(zero.clone(), rational) * lasted
+            };
+            let whole = BigRational::from_integer(stretch.period_micros.into());
+            settled(events.iter().map(area).sum::<BigRational>() / whole)
+        }
         Aggregation::UniqueCount => {
             let mut ordered: Vec<_> = events.to_vec();
             ordered.sort_by_key(|event| {

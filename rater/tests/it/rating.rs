@@ -1,7 +1,7 @@
 //! Rating against the naive oracle, and the cases that billing systems are known to get wrong.
 
 use crate::fixtures::{World, at, charge, day};
-use crate::naive::{self, NaiveEvent, NaiveFee, REGIONS, WORTHS};
+use crate::naive::{self, NaiveEvent, NaiveFee, REGIONS, Stretch, WORTHS};
 use crate::store::{Sent, fresh_store, send, snapshot_of};
 use aggregator::EventStore;
 use domain::catalog::{Aggregation, ChargeFilter, ChargeModel, MetricFilter, Subscription};
@@ -95,12 +95,15 @@ type RandomEvent = (usize, usize, usize, i64, usize, usize, usize, bool);
 const ZONES: [&str; 4] = ["UTC", "Asia/Tokyo", "America/New_York", "Pacific/Apia"];
 const MODELS: [ChargeModel; 4] =
     [ChargeModel::Standard, ChargeModel::Graduated, ChargeModel::Volume, ChargeModel::Package];
-const METRICS: [(&str, Aggregation); 5] = [
+const METRICS: [(&str, Aggregation); 8] = [
     ("count", Aggregation::Count),
     ("sum", Aggregation::Sum),
     ("max", Aggregation::Max),
     ("unique", Aggregation::UniqueCount),
     ("min", Aggregation::Min),
+    ("average", Aggregation::Average),
+    ("latest", Aggregation::Latest),
+    ("weighted", Aggregation::WeightedSum),
 ];
 
 fn any_case() -> impl Strategy<Value = Case> {
@@ -122,7 +125,7 @@ fn any_case() -> impl Strategy<Value = Case> {
         prop::collection::vec((0..METRICS.len(), 0..MODELS.len(), any::<u32>(), 0..4_usize), 1..6),
         any::<bool>(),
         prop::collection::vec(subscription, 1..5),
-        prop::collection::vec(event, 0..120),
+        prop::collection::vec(event, 0..160),
     )
         .prop_map(|(zones, charges, metric_filter, subscriptions, events)| Case {
             zones,
@@ -218,9 +221,13 @@ async fn check_case(case: &Case, extracted: &[&str], instant: Timestamp) {
     for rated in rate(&store, &view, items).await {
         let subscription = view.subscription(rated.item.subscription).unwrap();
         let plan = &rated.plan.as_ref().unwrap().plan;
-        let span = (rated.item.from, rated.item.to);
+        let stretch = Stretch {
+            from: rated.item.from,
+            to: rated.item.to,
+            period_micros: rated.item.period.end.0 - rated.item.period.start.0,
+        };
         let wanted: Vec<_> =
-            plan.charges.iter().map(|charge| naive::fees(&world, charge, subscription, span, &events)).collect();
+            plan.charges.iter().map(|charge| naive::fees(&world, charge, subscription, &stretch, &events)).collect();
         let fits = |fee: &NaiveFee| i64::try_from(fee.cents.clone()).is_ok();
         if !wanted.iter().flat_map(BTreeMap::values).all(fits) {
             let problem = rated.fees.as_ref().unwrap_err();
