@@ -89,7 +89,8 @@ impl From<RunError> for ApiError {
         match error {
             RunError::Ledger(cause) => cause.into(),
             RunError::Input(cause) => cause.into(),
-            RunError::Failed(reason) => ApiError::conflict("billing_failed", reason),
+            // What was billed stays; asking again goes on from there.
+            RunError::Failed(reason) => ApiError::unavailable("billing_incomplete", reason, STORE_RETRY),
             RunError::Unknown(_) => ApiError::not_found("Billing run"),
             other @ RunError::Thread(_) => ApiError::internal(other),
         }

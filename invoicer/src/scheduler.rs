@@ -3,6 +3,8 @@
 //! A tick costs one narrow query while nothing changed and nothing is due. It looks closer when the catalog has changed, when
 //! the instant has come at which something falls due, and once an hour whatever it believes.
 //!
+//! A closer look reads the whole catalog: after one that took a second, changes wait ten.
+//!
 //! A run that failed is tried again after a minute, then after two, four, … up to an hour, or at once when the catalog changes.
 
 use crate::due::Reach;
@@ -11,12 +13,15 @@ use crate::run::progress::Unobserved;
 use crate::run::{BillingRuns, RunError};
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 use http_api::SharedClock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest it goes without a closer look, and the longest wait after failures.
 const HOUR: i64 = 3600 * MICROS_PER_SECOND;
 /// The first wait after a failure.
 const MINUTE: i64 = 60 * MICROS_PER_SECOND;
+/// So many times as long as a closer look took passes before a change of the catalog makes it look again: a tenth of one
+/// processor at most, however large and busy the catalog is.
+const REST: u32 = 10;
 
 /// Bills what falls due by the machine's clock.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub struct Scheduler {
     seen: Option<String>,
     /// When to look closer, if the catalog does not change.
     look_at: Timestamp,
+    /// Until when changes of the catalog wait.
+    rest_until: Timestamp,
     /// The wait after the last failure; 0 when there was none.
     backoff: i64,
 }
@@ -34,7 +41,7 @@ impl Scheduler {
     /// A scheduler that has seen nothing yet.
     #[must_use]
     pub fn new(runs: BillingRuns) -> Self {
-        Self { runs, seen: None, look_at: Timestamp(i64::MIN), backoff: 0 }
+        Self { runs, seen: None, look_at: Timestamp(i64::MIN), rest_until: Timestamp(i64::MIN), backoff: 0 }
     }
 
     /// Ticks for ever. May be aborted at any time: a run that breaks off is taken up again (I4).
@@ -59,13 +66,19 @@ impl Scheduler {
     /// # Errors
     /// When the ledger or the catalog cannot be read or written.
     pub async fn tick(&mut self, now: Timestamp) -> Result<Option<RunRecord>, RunError> {
+        if now < self.look_at && now < self.rest_until {
+            return Ok(None);
+        }
         let mark = self.runs.catalog_mark().await?;
         let unchanged = self.seen.as_ref() == Some(&mark);
         if unchanged && now < self.look_at {
             return Ok(None);
         }
         let scope = RunScope { organization: None, as_of: now, dry_run: false, reach: Reach::SinceCreation };
+        let looking = Instant::now();
         let outlook = self.runs.outlook(&scope).await?;
+        let rest = i64::try_from((looking.elapsed() * REST).as_micros()).unwrap_or(HOUR);
+        self.rest_until = Timestamp(now.0.saturating_add(rest));
         self.seen = Some(mark);
         let hourly = Timestamp(now.0.saturating_add(HOUR));
         self.look_at = outlook.next.map_or(hourly, |next| next.min(hourly));
@@ -149,7 +162,8 @@ mod tests {
             let (customer, plan) = (catalog.customers[0].id, catalog.plans[0].id);
             catalog.subscribe(customer, plan, "2026-07-01T00:00:00Z");
         }
-        let run = scheduler.tick(later).await.unwrap().unwrap();
+        let rested = Timestamp(later.0 + 10 * SECOND);
+        let run = scheduler.tick(rested).await.unwrap().unwrap();
         assert_eq!((run.error, run.invoices_created), (None, 1));
     }
 }

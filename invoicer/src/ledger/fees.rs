@@ -143,17 +143,19 @@ pub async fn get_of_any(connection: &mut AnyConnection, id: FeeId) -> Result<Opt
 fn condition(organization: OrganizationId, filter: &FeeFilter) -> (String, Vec<String>) {
     let mut values = vec![organization.to_string()];
     let mut condition = String::from("organization_id = $1");
-    let mut add = |column: &str, value: Option<String>| {
+    let mut add = |text: &str, value: Option<String>| {
         if let Some(value) = value {
             values.push(value);
-            condition.push_str(&format!(" AND {column} = ${}", values.len()));
+            condition.push_str(&text.replace('?', &format!("${}", values.len())));
         }
     };
-    add("invoice_id", filter.invoice.map(|id| id.to_string()));
-    add("customer_id", filter.customer.map(|id| id.to_string()));
-    add("subscription_id", filter.subscription.map(|id| id.to_string()));
-    add("fee_type", filter.kind.map(|kind| kind.as_str().into()));
-    add("payment_status", filter.payment.map(|payment| payment.as_str().into()));
+    // Every fee is on an invoice, and invoices are found by customer: fees need no index of their own for it.
+    let of_customer = " AND invoice_id IN (SELECT id FROM invoices WHERE organization_id = $1 AND customer_id = ?)";
+    add(" AND invoice_id = ?", filter.invoice.map(|id| id.to_string()));
+    add(of_customer, filter.customer.map(|id| id.to_string()));
+    add(" AND subscription_id = ?", filter.subscription.map(|id| id.to_string()));
+    add(" AND fee_type = ?", filter.kind.map(|kind| kind.as_str().into()));
+    add(" AND payment_status = ?", filter.payment.map(|payment| payment.as_str().into()));
     (condition, values)
 }
 
