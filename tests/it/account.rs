@@ -21,7 +21,12 @@ impl Account {
     /// A fresh organization with the metrics and the plan of these tests: 49.00 a month; requests in packages; context tokens
     /// graduated; generated tokens by volume.
     pub async fn open(server: &Server, name: &str) -> Self {
-        let made = Caller::admin(server).post("/v1/organizations/", &json!({"name": name})).await;
+        Self::made_from(server, json!({"name": name})).await
+    }
+
+    /// The same with any fields of an organization.
+    pub async fn made_from(server: &Server, organization: Value) -> Self {
+        let made = Caller::admin(server).post("/v1/organizations/", &organization).await;
         let caller = Caller::key(server, &text(&made["api_key"]["raw_key"]));
         let mut metrics = Vec::new();
         for code in METRICS {

@@ -17,6 +17,7 @@ mod commands;
 mod contract;
 mod demo;
 mod import;
+mod sandbox;
 mod spine;
 mod starts;
 mod tenants;
