@@ -67,7 +67,8 @@ pub struct RatablePlan {
 }
 
 impl RatablePlan {
-    fn new(plan: Plan) -> Self {
+    /// A plan as the catalog wrote it.
+    pub fn new(plan: Plan) -> Self {
         Self { plan, charges: OnceLock::new() }
     }
 

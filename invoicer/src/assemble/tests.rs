@@ -37,7 +37,7 @@ fn plan(currency: &str, amount: i64) -> Arc<RatablePlan> {
         bill_charges_monthly: false,
         charges: vec![],
     };
-    Arc::new(RatablePlan { plan, charges: vec![] })
+    Arc::new(RatablePlan::new(plan))
 }
 
 fn subscription(customer: &Customer, plan: &RatablePlan) -> Subscription {

@@ -94,7 +94,7 @@ impl World {
 }
 
 fn ratable(plan: Plan) -> Arc<RatablePlan> {
-    Arc::new(RatablePlan { plan, charges: vec![] })
+    Arc::new(RatablePlan::new(plan))
 }
 
 fn charge() -> Charge {
