@@ -23,7 +23,8 @@ pub(crate) fn options(system: &System, profile: Profile) -> Options {
         echo: false,
         senders: 4,
         threads: 2,
-        attempts: 4,
+        // A third of the requests may be refused: (1/3)^20 is 3e-10.
+        attempts: 20,
         limit: Duration::from_secs(20),
         customers: 20,
         population: None,
