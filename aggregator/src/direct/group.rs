@@ -1,13 +1,14 @@
-//! One group commit under construction: requests that share an insert, and their rows as columns.
+//! One group commit under construction: requests that share an insert, and which of their rows are new.
 
 use super::known::{Filter, IdMap, Recent, Version};
 use super::lookup::IdRow;
 use super::plans::Plans;
 use super::types::{AcceptError, Accepted, DuplicateKind, DuplicateRow, Voided};
 use crate::extract::ExtractionPlan;
-use crate::native::{EventColumns, IdColumns, LoserColumns, VoidRow};
+use crate::native::{LoserColumns, VoidRow};
 use crate::reads::RejectionReason;
 use domain::event_batch::EventBatch;
+use domain::ids::OrganizationId;
 use domain::position::Position;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,16 +23,37 @@ enum Waiting {
     Void(Voided, Answer<Voided>),
 }
 
-/// Rows of one insert number.
+/// One new event of a group: where it lies, and where it will stand in the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewRow {
+    /// Place in `Group::batches`.
+    pub(super) batch: u32,
+    /// Row of that batch.
+    pub(super) row: u32,
+    /// `Position::index`.
+    pub(super) line: u32,
+    /// Place in `Group::metrics`.
+    pub(super) metric: u32,
+}
+
+/// One (organization, code) of a group, with what is to be extracted from its events.
+pub(super) struct MetricOfGroup {
+    pub(super) organization: OrganizationId,
+    pub(super) code: String,
+    pub(super) plan: Arc<ExtractionPlan>,
+}
+
+/// Rows of one insert number. Events stay where they came in; [`super::encode`] puts them in order.
 pub(super) struct Group {
     /// The insert's number: `Position::offset` of its rows.
     pub(super) offset: u64,
-    pub(super) events: EventColumns,
-    pub(super) ids: IdColumns,
+    pub(super) batches: Vec<Arc<EventBatch>>,
+    pub(super) events: Vec<NewRow>,
+    pub(super) metrics: Vec<MetricOfGroup>,
     pub(super) losers: LoserColumns,
     pub(super) voids: Vec<VoidRow>,
-    /// Key lists used by rows of this group: hash → keys.
-    pub(super) dimension_keys: HashMap<u64, Vec<String>>,
+    places: HashMap<(OrganizationId, String), u32>,
+    bytes: usize,
     waiting: Vec<Waiting>,
     lines: u32,
 }
@@ -49,11 +71,13 @@ impl Group {
     pub(super) fn new(offset: u64) -> Self {
         Self {
             offset,
-            events: EventColumns::new(),
-            ids: IdColumns::new(),
+            batches: Vec::new(),
+            events: Vec::new(),
+            metrics: Vec::new(),
             losers: LoserColumns::new(),
             voids: Vec::new(),
-            dimension_keys: HashMap::new(),
+            places: HashMap::new(),
+            bytes: 0,
             waiting: Vec::new(),
             lines: 0,
         }
@@ -66,7 +90,12 @@ impl Group {
 
     /// Rows of all tables.
     pub(super) fn rows(&self) -> usize {
-        self.events.rows() + self.losers.rows() + self.voids.len()
+        self.events.len() + self.losers.rows() + self.voids.len()
+    }
+
+    /// Bytes of the batches it holds.
+    pub(super) fn byte_size(&self) -> usize {
+        self.bytes
     }
 
     fn next_position(&mut self) -> Position {
@@ -77,34 +106,44 @@ impl Group {
     }
 
     /// Adds a batch: rows that are new become events, known ones losers or nothing.
-    pub(super) fn add_batch(&mut self, batch: &EventBatch, answer: Answer<Accepted>, knowledge: &mut Knowledge<'_>) {
+    pub(super) fn add_batch(
+        &mut self,
+        batch: Arc<EventBatch>,
+        answer: Answer<Accepted>,
+        knowledge: &mut Knowledge<'_>,
+    ) {
         let mut accepted = Accepted::default();
-        let mut plan_of_run: Option<(&str, Arc<ExtractionPlan>)> = None;
-        let mut dimensions = String::new();
+        let mut metric_of_run: Option<(&str, u32)> = None;
+        let place = count(self.batches.len());
         for row in 0..batch.len() {
-            if let Some(kind) = self.duplicate(batch, row, knowledge) {
-                // A batch holds at most 10,000 rows of one request or a bounded stretch of a stream.
-                accepted.duplicates.push(DuplicateRow { row: u32::try_from(row).unwrap_or(u32::MAX), kind });
+            if let Some(kind) = self.duplicate(&batch, row, knowledge) {
+                accepted.duplicates.push(DuplicateRow { row: count(row), kind });
                 continue;
             }
             let code = batch.codes.get(row);
-            let plan = match &plan_of_run {
-                Some((of, plan)) if *of == code => Arc::clone(plan),
-                _ => self.plan_for(batch, code, knowledge),
+            let metric = match metric_of_run {
+                Some((of, metric)) if of == code => metric,
+                _ => self.metric(&batch, code, knowledge),
             };
-            dimensions.clear();
-            self.add_event(batch, row, &plan, &mut dimensions);
-            plan_of_run = Some((code, plan));
+            metric_of_run = Some((code, metric));
+            let line = self.next_position().index;
+            self.events.push(NewRow { batch: place, row: count(row), line, metric });
         }
+        self.bytes += batch.byte_size();
         self.waiting.push(Waiting::Batch { accepted, rows: batch.len() as u64, answer });
+        self.batches.push(batch);
     }
 
-    fn plan_for(&mut self, batch: &EventBatch, code: &str, knowledge: &mut Knowledge<'_>) -> Arc<ExtractionPlan> {
-        let plan = knowledge.plans.plan(batch.organization, code);
-        if plan.dimensions_of() != 0 {
-            self.dimension_keys.entry(plan.dimensions_of()).or_insert_with(|| plan.dimensions().to_vec());
+    fn metric(&mut self, batch: &EventBatch, code: &str, knowledge: &mut Knowledge<'_>) -> u32 {
+        let key = (batch.organization, code.to_owned());
+        if let Some(place) = self.places.get(&key) {
+            return *place;
         }
-        plan
+        let place = count(self.metrics.len());
+        let plan = knowledge.plans.plan(batch.organization, code);
+        self.metrics.push(MetricOfGroup { organization: batch.organization, code: key.1.clone(), plan });
+        self.places.insert(key, place);
+        place
     }
 
     /// Decides I2 for one row, and lists it when it lost.
@@ -129,14 +168,6 @@ impl Group {
         Some(kind)
     }
 
-    fn add_event(&mut self, batch: &EventBatch, row: usize, plan: &ExtractionPlan, dimensions: &mut String) {
-        let position = self.next_position();
-        let extracted = plan.extract(batch.properties.get(row), dimensions);
-        let names = (plan.value_of(), plan.dimensions_of());
-        self.events.push((batch, row), position, &extracted, dimensions, names);
-        self.ids.push((batch, row), position);
-    }
-
     /// Adds a void; one that stands already only waits for the answer.
     pub(super) fn add_void(&mut self, mut row: VoidRow, first: Option<Position>, answer: Answer<Voided>) {
         let voided = match first {
@@ -154,6 +185,11 @@ impl Group {
     pub(super) fn take_waiting(&mut self) -> Answers {
         Answers(std::mem::take(&mut self.waiting))
     }
+}
+
+/// A place or number inside one group: it is limited far below 2³² rows.
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// The requests of one group.

@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 /// Pause between two looks at the running inserts.
 const STILL_RUNNING_PAUSE: Duration = Duration::from_millis(100);
-/// Id rows written at once.
+/// Id rows written at once, or those of one insert number if it has more.
 const ROWS_PER_INSERT: usize = 50_000;
 
 /// What the store holds once the tables agree.
@@ -107,7 +107,8 @@ struct UncommittedRow {
     line: u32,
 }
 
-/// Writes the id rows of events beyond the last committed offset, in one insert a stretch.
+/// Writes the id rows of events beyond the last committed offset, a stretch of whole insert numbers at a time: the greatest
+/// offset in the id table says that all before it is complete, also when recovery itself is interrupted.
 async fn complete_ids(connection: &Connection, committed: Option<u64>) -> Result<Vec<EventId>, StoreError> {
     let beyond = committed.map_or("1".to_owned(), |last| format!("offset > {last}"));
     let statement = format!(
@@ -118,11 +119,14 @@ async fn complete_ids(connection: &Connection, committed: Option<u64>) -> Result
     let mut rows = connection.fetch::<UncommittedRow>(&statement)?;
     let mut recovered = Vec::new();
     let mut columns = IdColumns::new();
+    let mut last_added = None;
     while let Some(row) = rows.next().await? {
-        recovered.push(add(&mut columns, &row)?);
-        if columns.rows() >= ROWS_PER_INSERT {
+        let begins_an_insert_number = last_added != Some(row.offset);
+        if begins_an_insert_number && columns.rows() >= ROWS_PER_INSERT {
             insert_ids(connection, std::mem::take(&mut columns)).await?;
         }
+        recovered.push(add(&mut columns, &row)?);
+        last_added = Some(row.offset);
     }
     if columns.rows() > 0 {
         insert_ids(connection, columns).await?;

@@ -1,13 +1,13 @@
 //! The one writer task: collects while the previous group is being inserted, then commits what it has.
 //!
-//! At most one group is being inserted and one is being collected. With nothing under way a request is committed at once;
-//! under load the groups grow by themselves to what arrives during one insert. A row is looked at once, when its request is
-//! collected: by then the insert before may still be under way, and after it only the bytes remain to be sent.
+//! With nothing under way a request is committed at once; under load the groups grow by themselves to what arrives while the
+//! groups before them take their steps.
 
-use super::commit::{Blocks, Committer};
+use super::commit::{CommitError, Committer};
 use super::group::{Answers, Group, Knowledge};
 use super::handle::Request;
 use super::known::{Filter, IdMap, Recent};
+use super::load;
 use super::lookup::{IdRow, stored_ids, stored_voids};
 use super::plans::Plans;
 use super::pressure::Pressure;
@@ -21,7 +21,7 @@ use domain::identity::EventId;
 use domain::ids::OrganizationId;
 use domain::position::Position;
 use domain::snapshot::SnapshotCell;
-use std::collections::HashSet;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -35,8 +35,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// A group of 50,000 events is inserted in a fifth of a second.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
-/// Ids between two lines of progress while the filter is loaded.
-const PROGRESS_EVERY: usize = 10_000_000;
+/// Groups on their way at once: one in each step of [`super::commit`].
+const GROUPS_UNDER_WAY: usize = 3;
 /// A group of more rows does not wait for company.
 const LARGE_GROUP: usize = 5_000;
 
@@ -74,7 +74,7 @@ pub(super) async fn start(
     inbox: mpsc::UnboundedReceiver<Request>,
 ) -> Result<Arc<Shared>, StoreError> {
     let Recovered { next_offset, .. } = recover(&connection).await?;
-    let filter = load_filter(&connection).await?;
+    let filter = load::filter(&connection).await?;
     let pressure = Arc::new(Pressure::default());
     let watched = (Arc::clone(&pressure), connection.clone());
     let watcher = tokio::spawn(async move { watched.0.watch(watched.1).await }).abort_handle();
@@ -89,10 +89,9 @@ pub(super) async fn start(
         recent: Recent::new(config.recent_ids),
         filter,
         pressure,
-        registered_keys: HashSet::new(),
         group: Group::new(next_offset),
         not_before: None,
-        under_way: None,
+        under_way: VecDeque::new(),
         committed: next_offset - 1,
         closing: false,
         closed: Vec::new(),
@@ -105,22 +104,6 @@ pub(super) async fn start(
     Ok(shared)
 }
 
-async fn load_filter(connection: &Connection) -> Result<Filter, StoreError> {
-    let started = Instant::now();
-    let total: u64 = connection.fetch_one("SELECT count() FROM event_ids").await?;
-    let total = usize::try_from(total).map_err(|_| StoreError::Corrupt("more ids than memory has addresses".into()))?;
-    let mut filter = Filter::with_room_for(total);
-    let mut ids = connection.fetch::<u128>("SELECT id FROM event_ids")?;
-    while let Some(id) = ids.next().await? {
-        filter.insert(EventId(id));
-        if filter.len().is_multiple_of(PROGRESS_EVERY) {
-            tracing::info!(loaded = filter.len(), of = total, "loading the filter of known ids");
-        }
-    }
-    tracing::info!(ids = filter.len(), seconds = started.elapsed().as_secs_f32(), "filter of known ids is loaded");
-    Ok(filter)
-}
-
 struct WriterTask {
     connection: Connection,
     config: DirectConfig,
@@ -130,14 +113,13 @@ struct WriterTask {
     recent: Recent,
     filter: Filter,
     pressure: Arc<Pressure>,
-    registered_keys: HashSet<u64>,
     shared: Arc<Shared>,
     /// Being collected.
     group: Group,
     /// A small group under merge pressure is not sent before.
     not_before: Option<Instant>,
-    /// Being inserted.
-    under_way: Option<UnderWay>,
+    /// On their way into the store, oldest first.
+    under_way: VecDeque<UnderWay>,
     /// The last insert number known to be durable.
     committed: u64,
     closing: bool,
@@ -147,14 +129,14 @@ struct WriterTask {
 /// A group on its way into the store.
 struct UnderWay {
     offset: u64,
-    insert: JoinHandle<Result<(), StoreError>>,
+    commit: JoinHandle<Result<(), CommitError>>,
     answers: Answers,
 }
 
 /// What happened while collecting.
 enum Event {
     Arrived(Request),
-    Inserted(Result<(), StoreError>),
+    Committed(Result<(), CommitError>),
     LingerOver,
     HandlesGone,
 }
@@ -165,7 +147,7 @@ impl WriterTask {
             self.send_when_due();
             let outcome = match self.next_event().await {
                 Event::Arrived(request) => self.collect(request).await,
-                Event::Inserted(result) => self.finish(result),
+                Event::Committed(result) => self.finish(result),
                 Event::LingerOver => Ok(()),
                 Event::HandlesGone => {
                     self.closing = true;
@@ -179,37 +161,43 @@ impl WriterTask {
     }
 
     fn is_done(&self) -> bool {
-        self.closing && self.under_way.is_none() && self.group.is_empty()
+        self.closing && self.under_way.is_empty() && self.group.is_empty()
     }
 
     fn send_when_due(&mut self) {
         let due = self.closing || self.not_before.is_none_or(|at| at <= Instant::now());
-        if self.under_way.is_some() || self.group.is_empty() || !due {
+        if self.under_way.len() >= self.may_be_under_way() || self.group.is_empty() || !due {
             return;
         }
         // A group of repeats alone takes no insert number, but waits its turn: what it repeats is durable by then.
         let next_offset = self.group.offset + u64::from(self.group.rows() > 0);
         let mut group = std::mem::replace(&mut self.group, Group::new(next_offset));
         self.not_before = None;
-        let offset = group.offset;
-        let answers = group.take_waiting();
-        let new_keys = std::mem::take(&mut group.dimension_keys)
-            .into_iter()
-            .filter(|(hash, _)| self.registered_keys.insert(*hash))
-            .collect();
-        let committer = self.committer.clone();
-        let insert = tokio::spawn(async move { committer.commit(Blocks::of(group, new_keys)).await });
-        self.shared.inserting_since.store(Some(Arc::new(Instant::now())));
-        self.under_way = Some(UnderWay { offset, insert, answers });
+        let (offset, answers) = (group.offset, group.take_waiting());
+        if self.under_way.is_empty() {
+            self.note_progress(true);
+        }
+        self.under_way.push_back(UnderWay { offset, commit: self.committer.start(group), answers });
+    }
+
+    /// Small groups go one by one, so that requests meanwhile share an insert; large ones overlap.
+    fn may_be_under_way(&self) -> usize {
+        if self.group.rows() < LARGE_GROUP { 1 } else { GROUPS_UNDER_WAY }
+    }
+
+    /// Something was committed, or begun after a pause.
+    fn note_progress(&self, more_under_way: bool) {
+        let since = more_under_way.then(|| Arc::new(Instant::now()));
+        self.shared.inserting_since.store(since);
     }
 
     async fn next_event(&mut self) -> Event {
         let collect = !self.closing && self.has_room();
         let Self { under_way, inbox, not_before, .. } = self;
-        let linger_until = not_before.filter(|_| under_way.is_none());
-        let inserted = async {
-            match under_way {
-                Some(sent) => joined((&mut sent.insert).await),
+        let linger_until = not_before.filter(|_| under_way.is_empty());
+        let committed = async {
+            match under_way.front_mut() {
+                Some(oldest) => joined((&mut oldest.commit).await),
                 None => std::future::pending().await,
             }
         };
@@ -221,28 +209,34 @@ impl WriterTask {
         };
         tokio::select! {
             biased;
-            result = inserted => Event::Inserted(result),
+            result = committed => Event::Committed(result),
             () = linger_over => Event::LingerOver,
             request = inbox.recv(), if collect => request.map_or(Event::HandlesGone, Event::Arrived),
         }
     }
 
     fn has_room(&self) -> bool {
-        self.group.rows() < self.config.max_group_rows && self.group.events.byte_size() < self.config.max_group_bytes
+        self.group.rows() < self.config.max_group_rows && self.group.byte_size() < self.config.max_group_bytes
     }
 
-    fn finish(&mut self, result: Result<(), StoreError>) -> Result<(), StoreError> {
-        let Some(sent) = self.under_way.take() else { return result };
-        self.shared.inserting_since.store(None);
+    /// Answers the requests of the oldest group.
+    fn finish(&mut self, result: Result<(), CommitError>) -> Result<(), StoreError> {
+        let Some(oldest) = self.under_way.pop_front() else { return Ok(()) };
+        self.note_progress(!self.under_way.is_empty());
         match result {
             Ok(()) => {
-                self.committed = sent.offset;
-                sent.answers.confirm();
+                self.committed = oldest.offset;
+                oldest.answers.confirm();
                 Ok(())
             }
-            Err(error) => {
+            Err(CommitError::Failed(error)) => {
                 let reason = error.to_string();
-                sent.answers.refuse(&AcceptError::MaybeKept { reason, retry_after: RETRY_AFTER });
+                oldest.answers.refuse(&AcceptError::MaybeKept { reason, retry_after: RETRY_AFTER });
+                Err(error)
+            }
+            Err(CommitError::NotTried) => {
+                let error = StoreError::Engine("an earlier insert failed".into());
+                oldest.answers.refuse(&unavailable(&error));
                 Err(error)
             }
         }
@@ -322,7 +316,7 @@ impl WriterTask {
         match request {
             Request::Batch(batch, answer) => {
                 let Self { recent, filter, plans, group, .. } = self;
-                group.add_batch(&batch, answer, &mut Knowledge { recent, filter, plans, stored });
+                group.add_batch(batch, answer, &mut Knowledge { recent, filter, plans, stored });
             }
             Request::Void(organization, transaction_id, voided_at, answer) => {
                 let id = EventId::derive(organization, &transaction_id);
@@ -340,16 +334,16 @@ impl WriterTask {
         tracing::error!(%error, "event store failed; recovering");
         metrics::counter!("tollgate_store_failures_total").increment(1);
         self.shared.state.store(Arc::new(WriterState::NotReady(format!("the event store failed: {error}"))));
-        if let Some(sent) = &mut self.under_way {
-            let result = joined((&mut sent.insert).await);
-            // A second failure is the same outage; its requests are told.
+        while let Some(oldest) = self.under_way.front_mut() {
+            let result = joined((&mut oldest.commit).await);
+            // A further failure is the same outage; its requests are told.
             let _ = self.finish(result);
         }
         let mut group = std::mem::replace(&mut self.group, Group::new(0));
         group.take_waiting().refuse(&unavailable(&error));
         self.not_before = None;
         self.recent.clear();
-        self.registered_keys.clear();
+        self.committer = Committer::new(self.connection.clone());
         self.recover_until_ready().await;
     }
 
@@ -404,8 +398,10 @@ impl Drop for WriterTask {
     }
 }
 
-fn joined(result: Result<Result<(), StoreError>, JoinError>) -> Result<(), StoreError> {
-    result.unwrap_or_else(|error| Err(StoreError::Engine(format!("the insert was cut off: {error}"))))
+fn joined(result: Result<Result<(), CommitError>, JoinError>) -> Result<(), CommitError> {
+    result.unwrap_or_else(|error| {
+        Err(CommitError::Failed(StoreError::Engine(format!("the insert was cut off: {error}"))))
+    })
 }
 
 fn unavailable(error: &StoreError) -> AcceptError {

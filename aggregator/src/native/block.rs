@@ -66,12 +66,6 @@ impl Column {
         self.data.extend_from_slice(text.as_bytes());
     }
 
-    /// Bytes held.
-    #[must_use]
-    pub(super) fn byte_size(&self) -> usize {
-        self.data.len()
-    }
-
     pub(super) fn extend(&mut self, bytes: &[u8]) {
         self.data.extend_from_slice(bytes);
     }

@@ -46,11 +46,6 @@ impl KeyColumns {
         let code = self.code.column("code");
         [self.organization, code, self.series, self.timestamp, self.id]
     }
-
-    fn byte_size(&self) -> usize {
-        // 16 organization + 4 code + 16 series + 8 timestamp + 16 id
-        self.code.len() * 60
-    }
 }
 
 /// Where a row stands in the log.
@@ -119,11 +114,6 @@ impl ContentColumns {
     fn into_columns(self) -> [Column; 6] {
         [self.transaction_id, self.customer, self.subscription, self.properties, self.precise_total, self.ingested_at]
     }
-
-    fn byte_size(&self) -> usize {
-        let columns = [&self.transaction_id, &self.customer, &self.subscription, &self.properties, &self.precise_total];
-        columns.iter().map(|column| column.byte_size()).sum()
-    }
 }
 
 /// A block for `events`.
@@ -184,13 +174,6 @@ impl EventColumns {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.key.code.len()
-    }
-
-    /// About how many bytes it holds.
-    #[must_use]
-    pub fn byte_size(&self) -> usize {
-        // value 16 + state 1 + two names 16 + witness 8 + position 16 + ingested_at 8 + lengths
-        self.key.byte_size() + self.content.byte_size() + self.dimensions.byte_size() + self.rows() * 72
     }
 
     /// The encoded block.

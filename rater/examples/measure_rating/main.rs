@@ -1,7 +1,7 @@
 //! Measures rating on the workload it is designed for: many events of many subscriptions through the real writer, then every
 //! fee at once, one customer's usage among all, and pricing alone.
 //!
-//! `cargo run --release -p rater --example measure -- --events 30000000 --subscriptions 300000 --data-dir /var/tmp/rating`
+//! `cargo run --release -p rater --example measure_rating -- --events 30000000 --subscriptions 300000 --data-dir /var/tmp/rating`
 //!
 //! The engine is a child process on that directory (`TOLLGATE_ENGINE_LIB` names its library). Given the same directory with
 //! `--skip-ingest`, only the questions are asked. What counts are the ratios to the baseline of the same run, a query as a careful

@@ -1,7 +1,7 @@
 //! Measures the event store on the workload it was designed for: many events of many (customer, metric) pairs through the real
 //! writer, then the questions of billing, each beside the alternatives that were tried.
 //!
-//! `cargo run --release -p aggregator --example measure -- --events 30000000 --data-dir /var/tmp/measure`
+//! `cargo run --release -p aggregator --example measure_store -- --events 30000000 --data-dir /var/tmp/measure`
 //!
 //! The engine is a child process on that directory (`TOLLGATE_ENGINE_LIB` names its library). Figures go to standard output;
 //! what counts are ratios to the baselines of the same run, absolute figures drift with the machine.
