@@ -108,7 +108,7 @@ impl Connection {
     /// Inserts one Native block and returns once the engine has synced it to disk.
     ///
     /// # Errors
-    /// After an error any part of the block may be stored: see `direct::recovery`.
+    /// After an error any part of the block may be stored: see the writers' recovery.
     pub async fn insert_block(&self, table: &str, query_id: &str, chunks: Vec<Bytes>) -> Result<(), StoreError> {
         let statement = format!("INSERT INTO {} FORMAT Native", sql::identifier(table));
         let mut client = self.client.clone().with_database(self.database()).with_setting("query_id", query_id);

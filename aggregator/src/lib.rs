@@ -1,7 +1,9 @@
-//! The event store: schema, the direct writer, and the set-based reads that billing rests on.
+//! The event store: schema, the two writers, and the set-based reads that billing rests on.
 //!
 //! Where to look, in the order of one event's life:
 //! - [`direct`]: [`direct::DirectWriter`] takes batches, finds repeats, and commits them in groups
+//! - [`streaming`]: [`streaming::StreamingWriter`] takes them from the log instead, exactly once; how far it is
+//! - `writing`: what both writers do alike
 //! - [`extract`]: which value, text and dimensions an event has for a metric (one table of rules)
 //! - [`usage`]: what rating asks: exact quantities of any number of windows at a cut
 //! - [`reads`]: single events, lists, volume, rejections, exactly the events of a fee
@@ -17,7 +19,9 @@ mod native;
 pub mod reads;
 mod schema;
 mod sql;
+pub mod streaming;
 pub mod usage;
+mod writing;
 
 pub use connection::StoreConfig;
 pub use direct::{AcceptError, Accepted, DirectConfig, DirectWriter, DuplicateKind, DuplicateRow, Voided, WriterState};

@@ -150,6 +150,21 @@ pub fn read_line(line: &[u8]) -> Result<LogLine<'_>, LineError> {
     cursor.event(organization)
 }
 
+/// The tenant named by a line that [`read_line`] refuses, if it can be made out: so that the line is listed where its owner
+/// looks (I9). Reads any version that puts `"org"` among its first members.
+#[must_use]
+pub fn organization_of(line: &[u8]) -> Option<OrganizationId> {
+    const NAME: &[u8] = b"\"org\":\"";
+    // Version and tenant come first; what looks like a member further on may be the text of another one.
+    let start = &line[..line.len().min(ORGANIZATION_WITHIN)];
+    let at = start.windows(NAME.len()).position(|window| window == NAME)? + NAME.len();
+    let text = start.get(at..at + 36)?;
+    uuid::Uuid::try_parse_ascii(text).ok().map(OrganizationId)
+}
+
+/// `{"v":12345,"org":"` and 36 characters.
+const ORGANIZATION_WITHIN: usize = 18 + 36;
+
 struct Cursor<'a> {
     rest: &'a str,
 }
@@ -303,6 +318,16 @@ mod tests {
         for end in 0..SAMPLE.len() {
             assert!(read_line(&SAMPLE.as_bytes()[..end]).is_err(), "a line cut after {end} bytes was read");
         }
+    }
+
+    #[test]
+    fn the_tenant_of_a_line_that_cannot_be_read_is_made_out_where_it_stands_in_front() {
+        assert_eq!(organization_of(SAMPLE.replace("\"v\":1", "\"v\":12").as_bytes()), Some(organization()));
+        assert_eq!(organization_of(&SAMPLE.as_bytes()[..60]), Some(organization()));
+        assert_eq!(organization_of(&SAMPLE.as_bytes()[..30]), None);
+        assert_eq!(organization_of(b"\xff\xfe"), None);
+        let hidden = SAMPLE.replace("{\"v\":1,\"org\"", "{\"text\":\"aaaaaaaaaaaaaaaaaaaaaa\",\"org\"");
+        assert_eq!(organization_of(hidden.as_bytes()), None);
     }
 
     proptest! {

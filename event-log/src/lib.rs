@@ -9,13 +9,17 @@
 //! - [`producer`]: lines in, acknowledgements out (I1: answered only when the brokers hold every record)
 //! - [`intake`]: the producer as a gateway uses it; [`progress`]: is it fit to be asked; [`recent_ids`]: known duplicates
 //! - [`consumer`]: records out, with their positions; rebalances
+//! - [`dead_letters`]: lines that cannot be read, kept aside
+//! - [`frontier`]: how far the readers of the log are
 //! - [`testing`]: a real broker for tests
 //! - [`partitioning`]: which partition an id belongs to, for ever
 //!
 //! It refuses to judge events and to retry what a client must decide about: a record that failed may have been kept.
 
 pub mod consumer;
+pub mod dead_letters;
 pub mod intake;
+pub mod frontier;
 pub mod partitioning;
 pub mod producer;
 mod progress;
@@ -23,3 +27,5 @@ mod recent_ids;
 pub mod settings;
 pub mod testing;
 pub mod topic;
+
+pub use rdkafka::error::KafkaError;

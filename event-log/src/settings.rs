@@ -15,6 +15,9 @@ pub struct KafkaSettings {
     pub brokers: String,
     /// Topic of events.
     pub topic: String,
+    /// Which log this topic is, counted from 1: the next topic that replaces it has the next number. Part of every event's
+    /// position; 0 is the log of an installation without brokers.
+    pub epoch: u16,
     /// Topic of lines that could not be read.
     pub dead_letter_topic: String,
     /// Partitions of the topic when it is created; verified when it exists.
@@ -63,7 +66,8 @@ impl Default for KafkaSettings {
         Self {
             brokers: String::new(),
             topic: "tollgate-events".into(),
-            dead_letter_topic: "tollgate-dead-letters".into(),
+            epoch: 1,
+            dead_letter_topic: "tollgate-events.dead-letters".into(),
             partitions: 6,
             replication: 0,
             min_insync_replicas: 0,
@@ -105,6 +109,9 @@ impl KafkaSettings {
         }
         if self.partitions == 0 {
             return refuse("partitions", "must be at least 1");
+        }
+        if self.epoch == 0 {
+            return refuse("epoch", "must be at least 1: 0 is the log of an installation without brokers");
         }
         if !["lz4", "zstd", "none"].contains(&self.compression.as_str()) {
             return refuse("compression", "takes lz4, zstd or none");

@@ -4,7 +4,8 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 /// A running cluster.
 #[derive(Debug)]
@@ -27,6 +28,27 @@ impl DevKafka {
         let text = String::from_utf8_lossy(&output.stdout);
         let bootstrap = text.lines().last().unwrap_or_default().to_owned();
         Ok(Self { data, brokers, bootstrap })
+    }
+
+    /// One broker for all tests of an executable: starting takes four seconds. It ends with the executable. Tests that share
+    /// it use topics and groups of their own.
+    ///
+    /// # Panics
+    /// When there is no broker to be had, with what the script says.
+    #[must_use]
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<DevKafka> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            let directory = std::env::temp_dir().join(format!("tollgate-kafka-{}", std::process::id()));
+            let started = std::fs::create_dir_all(&directory).map_err(|error| error.to_string());
+            match started.and_then(|()| Self::start(&directory, 1)).and_then(|kafka| {
+                end_with_this_process(&directory)?;
+                Ok(kafka)
+            }) {
+                Ok(kafka) => kafka,
+                Err(reason) => panic!("no Kafka for tests: {reason}"),
+            }
+        })
     }
 
     /// `kill -9` of broker `number` (1, 2, 3).
@@ -57,6 +79,23 @@ impl Drop for DevKafka {
     }
 }
 
+/// A shell that reads from a pipe whose other end closes with this process, however it ends, and then removes the broker.
+fn end_with_this_process(directory: &Path) -> Result<(), String> {
+    let script = script();
+    let clean_up = "read -r _; \"$0\" kill 1 --data \"$1/kafka\"; rm -rf \"$1\"";
+    let mut shell = Command::new("bash");
+    shell.args(["-c", clean_up]).arg(script).arg(directory);
+    shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = shell.spawn().map_err(|error| format!("bash: {error}"))?;
+    // Neither waited for nor closed: the pipe must stay open for as long as this process lives.
+    std::mem::forget(child);
+    Ok(())
+}
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/dev-kafka/kafka")
+}
+
 /// A port P such that P..P+3 and P+100..P+103 are free now.
 fn free_port_block() -> std::io::Result<u16> {
     loop {
@@ -72,7 +111,7 @@ fn free_port_block() -> std::io::Result<u16> {
 }
 
 fn run(arguments: &[&str], data: &Path) -> Result<Output, String> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/dev-kafka/kafka");
+    let script = script();
     let output = Command::new(&script).args(arguments).arg("--data").arg(data).output();
     let output = output.map_err(|error| format!("{}: {error}", script.display()))?;
     if output.status.success() { Ok(output) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }

@@ -1,6 +1,7 @@
 //! What a run needs from outside the ledger: the catalog in memory, a cut, and rated usage. The border at which the embedded
 //! installation and a cluster differ.
 
+use aggregator::streaming::LogCuts;
 use async_trait::async_trait;
 use catalog::billing::change_mark;
 use catalog::{BillingCatalog, BillingScope, Catalog, DatabaseError};
@@ -11,6 +12,7 @@ use http_api::SharedClock;
 use rater::{RateError, RatedItem, Rater, RatingItem, RatingView};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Why an input is not to be had; the text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +88,15 @@ impl DirectInputs {
     pub fn new(catalog: Catalog, rater: Rater, clock: SharedClock) -> Self {
         Self { catalog, rater, clock }
     }
+
+    /// Ids with more than one row, should a crash have left any: their series are read on the exact path from here on (I2).
+    async fn verify(&self) -> Result<(), InputError> {
+        let verified = self.rater.store().verify_unique_ids().await.map_err(RateError::from)?;
+        if verified.doubtful > 0 {
+            tracing::warn!(ids = verified.ids, doubtful = verified.doubtful, "ids with several rows are rated exactly");
+        }
+        Ok(())
+    }
 }
 
 /// The catalog of a scope in memory.
@@ -122,13 +133,8 @@ impl BillingInputs for DirectInputs {
     }
 
     async fn cut(&self) -> Result<Cut, InputError> {
-        let store = self.rater.store();
-        // Ids with more than one row, should a crash have left any: their series are read on the exact path from here on (I2).
-        let verified = store.verify_unique_ids().await.map_err(RateError::from)?;
-        if verified.doubtful > 0 {
-            tracing::warn!(ids = verified.ids, doubtful = verified.doubtful, "ids with several rows are rated exactly");
-        }
-        Ok(store.committed_cut().await.map_err(RateError::from)?)
+        self.verify().await?;
+        Ok(self.rater.store().committed_cut().await.map_err(RateError::from)?)
     }
 
     async fn rate(
@@ -138,5 +144,49 @@ impl BillingInputs for DirectInputs {
         cut: &Cut,
     ) -> Result<Vec<RatedItem>, InputError> {
         Ok(self.rater.rate(view, items, cut).await?)
+    }
+}
+
+/// Inputs of an installation whose store is written from a log: a run waits until everything that was in the log when it began
+/// is in the store. What is accepted is in the log, so no event accepted before the run is missing from it.
+#[derive(Clone)]
+pub struct StreamingInputs {
+    same: DirectInputs,
+    cuts: LogCuts,
+    patience: Duration,
+}
+
+impl StreamingInputs {
+    /// From the catalog, the rater, the machine's clock, and how far the log is in the store; a run fails, naming the partition
+    /// that holds it up, after `patience`.
+    #[must_use]
+    pub fn new(catalog: Catalog, rater: Rater, clock: SharedClock, cuts: LogCuts, patience: Duration) -> Self {
+        Self { same: DirectInputs::new(catalog, rater, clock), cuts, patience }
+    }
+}
+
+#[async_trait]
+impl BillingInputs for StreamingInputs {
+    async fn catalog_mark(&self) -> Result<String, InputError> {
+        self.same.catalog_mark().await
+    }
+
+    async fn world(&self, organization: Option<OrganizationId>) -> Result<World, InputError> {
+        self.same.world(organization).await
+    }
+
+    async fn cut(&self) -> Result<Cut, InputError> {
+        let cut = self.cuts.wait(self.patience).await.map_err(|error| InputError::Other(error.to_string()))?;
+        self.same.verify().await?;
+        Ok(cut)
+    }
+
+    async fn rate(
+        &self,
+        view: &Arc<RatingView>,
+        items: Vec<RatingItem>,
+        cut: &Cut,
+    ) -> Result<Vec<RatedItem>, InputError> {
+        self.same.rate(view, items, cut).await
     }
 }

@@ -30,7 +30,7 @@ pub mod run;
 pub mod scheduler;
 
 pub use api::{InvoicerState, openapi, router};
-pub use inputs::{BillingInputs, DirectInputs, InputError};
+pub use inputs::{BillingInputs, DirectInputs, InputError, StreamingInputs};
 pub use ledger::runs::{RunRecord, RunScope, RunStatus};
 pub use prove::{FeeProver, ProveError};
 pub use run::progress::{RunObserver, RunProgress, Unobserved};

@@ -1,16 +1,13 @@
 //! One group commit under construction: requests that share an insert, and which of their rows are new.
 
-use super::known::{Filter, IdMap, Recent, Version};
-use super::lookup::IdRow;
-use super::plans::Plans;
 use super::types::{AcceptError, Accepted, DuplicateKind, DuplicateRow, Voided};
-use crate::extract::ExtractionPlan;
-use crate::native::{LoserColumns, VoidRow};
-use crate::reads::RejectionReason;
+use crate::native::VoidRow;
+use crate::writing::judge::{Knowledge, Verdict};
+use crate::writing::plans::Plans;
+use crate::writing::row::{EventRef, Source};
+use crate::writing::rows::{Rows, count};
 use domain::event_batch::EventBatch;
-use domain::ids::OrganizationId;
 use domain::position::Position;
-use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -23,79 +20,23 @@ enum Waiting {
     Void(Voided, Answer<Voided>),
 }
 
-/// One new event of a group: where it lies, and where it will stand in the log.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct NewRow {
-    /// Place in `Group::batches`.
-    pub(super) batch: u32,
-    /// Row of that batch.
-    pub(super) row: u32,
-    /// `Position::index`.
-    pub(super) line: u32,
-    /// Place in `Group::metrics`.
-    pub(super) metric: u32,
-}
-
-/// One (organization, code) of a group, with what is to be extracted from its events.
-pub(super) struct MetricOfGroup {
-    pub(super) organization: OrganizationId,
-    pub(super) code: String,
-    pub(super) plan: Arc<ExtractionPlan>,
-}
-
-/// Rows of one insert number. Events stay where they came in; [`super::encode`] puts them in order.
+/// Rows of one insert number, and who waits for them.
 pub(super) struct Group {
     /// The insert's number: `Position::offset` of its rows.
     pub(super) offset: u64,
-    pub(super) batches: Vec<Arc<EventBatch>>,
-    pub(super) events: Vec<NewRow>,
-    pub(super) metrics: Vec<MetricOfGroup>,
-    pub(super) losers: LoserColumns,
-    pub(super) voids: Vec<VoidRow>,
-    places: HashMap<(OrganizationId, String), u32>,
-    bytes: usize,
+    pub(super) rows: Rows,
     waiting: Vec<Waiting>,
     lines: u32,
 }
 
-/// What the writer knows, as a group needs it.
-pub(super) struct Knowledge<'a> {
-    pub(super) recent: &'a mut Recent,
-    pub(super) filter: &'a mut Filter,
-    pub(super) plans: &'a mut Plans,
-    /// Answers of the id table for the ids it was asked about.
-    pub(super) stored: &'a IdMap<IdRow>,
-}
-
 impl Group {
     pub(super) fn new(offset: u64) -> Self {
-        Self {
-            offset,
-            batches: Vec::new(),
-            events: Vec::new(),
-            metrics: Vec::new(),
-            losers: LoserColumns::new(),
-            voids: Vec::new(),
-            places: HashMap::new(),
-            bytes: 0,
-            waiting: Vec::new(),
-            lines: 0,
-        }
+        Self { offset, rows: Rows::new(), waiting: Vec::new(), lines: 0 }
     }
 
     /// Whether nobody waits for it.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
-    }
-
-    /// Rows of all tables.
-    pub(super) fn rows(&self) -> usize {
-        self.events.len() + self.losers.rows() + self.voids.len()
-    }
-
-    /// Bytes of the batches it holds.
-    pub(super) fn byte_size(&self) -> usize {
-        self.bytes
     }
 
     fn next_position(&mut self) -> Position {
@@ -111,61 +52,28 @@ impl Group {
         batch: Arc<EventBatch>,
         answer: Answer<Accepted>,
         knowledge: &mut Knowledge<'_>,
+        plans: &mut Plans,
     ) {
         let mut accepted = Accepted::default();
-        let mut metric_of_run: Option<(&str, u32)> = None;
-        let place = count(self.batches.len());
+        let source = self.rows.add_source(Source::Request(Arc::clone(&batch)));
         for row in 0..batch.len() {
-            if let Some(kind) = self.duplicate(&batch, row, knowledge) {
-                accepted.duplicates.push(DuplicateRow { row: count(row), kind });
-                continue;
-            }
-            let code = batch.codes.get(row);
-            let metric = match metric_of_run {
-                Some((of, metric)) if of == code => metric,
-                _ => self.metric(&batch, code, knowledge),
+            let event = EventRef::of(&batch, row);
+            let kind = match knowledge.judge(&event, None) {
+                Verdict::New => {
+                    let position = self.next_position();
+                    self.rows.add_event((source, row), &event, position, plans);
+                    continue;
+                }
+                Verdict::Again => DuplicateKind::Exact,
+                Verdict::Copy(kind) => kind,
             };
-            metric_of_run = Some((code, metric));
-            let line = self.next_position().index;
-            self.events.push(NewRow { batch: place, row: count(row), line, metric });
+            if kind != DuplicateKind::Exact {
+                let position = self.next_position();
+                self.rows.add_copy(&event, position, kind);
+            }
+            accepted.duplicates.push(DuplicateRow { row: count(row), kind });
         }
-        self.bytes += batch.byte_size();
         self.waiting.push(Waiting::Batch { accepted, rows: batch.len() as u64, answer });
-        self.batches.push(batch);
-    }
-
-    fn metric(&mut self, batch: &EventBatch, code: &str, knowledge: &mut Knowledge<'_>) -> u32 {
-        let key = (batch.organization, code.to_owned());
-        if let Some(place) = self.places.get(&key) {
-            return *place;
-        }
-        let place = count(self.metrics.len());
-        let plan = knowledge.plans.plan(batch.organization, code);
-        self.metrics.push(MetricOfGroup { organization: batch.organization, code: key.1.clone(), plan });
-        self.places.insert(key, place);
-        place
-    }
-
-    /// Decides I2 for one row, and lists it when it lost.
-    fn duplicate(&mut self, batch: &EventBatch, row: usize, knowledge: &mut Knowledge<'_>) -> Option<DuplicateKind> {
-        let (id, own) = (batch.ids[row], Version::of(batch, row));
-        let known = knowledge.recent.get(id).or_else(|| knowledge.stored.get(&id.0).map(IdRow::version));
-        let Some(first) = known else {
-            knowledge.recent.insert(id, own);
-            knowledge.filter.insert(id);
-            return None;
-        };
-        if first == own {
-            return Some(DuplicateKind::Exact);
-        }
-        let (kind, reason) = if first.content == own.content {
-            (DuplicateKind::Restamped, RejectionReason::Restamped)
-        } else {
-            (DuplicateKind::Conflict, RejectionReason::Conflict)
-        };
-        let position = self.next_position();
-        self.losers.push((batch, row), position, reason);
-        Some(kind)
     }
 
     /// Adds a void; one that stands already only waits for the answer.
@@ -174,7 +82,7 @@ impl Group {
             Some(position) => Voided { position, repeated: true },
             None => {
                 row.position = self.next_position();
-                self.voids.push(row.clone());
+                self.rows.voids.push(row.clone());
                 Voided { position: row.position, repeated: false }
             }
         };
@@ -185,11 +93,6 @@ impl Group {
     pub(super) fn take_waiting(&mut self) -> Answers {
         Answers(std::mem::take(&mut self.waiting))
     }
-}
-
-/// A place or number inside one group: it is limited far below 2³² rows.
-fn count(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// The requests of one group.

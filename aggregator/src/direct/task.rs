@@ -3,19 +3,21 @@
 //! With nothing under way a request is committed at once; under load the groups grow by themselves to what arrives while the
 //! groups before them take their steps.
 
-use super::commit::{CommitError, Committer};
-use super::group::{Answers, Group, Knowledge};
+use super::group::{Answers, Group};
 use super::handle::Request;
-use super::known::{Filter, IdMap, Recent};
-use super::load;
-use super::lookup::{IdRow, stored_ids, stored_voids};
-use super::plans::Plans;
-use super::pressure::Pressure;
 use super::recovery::{Recovered, recover};
 use super::types::{AcceptError, DirectConfig, WriterState};
 use crate::connection::Connection;
 use crate::error::StoreError;
 use crate::native::VoidRow;
+use crate::writing::commit::{CommitError, Committer, joined};
+use crate::writing::judge::Knowledge;
+use crate::writing::known::{Filter, IdMap, Recent};
+use crate::writing::lane::Lane;
+use crate::writing::load;
+use crate::writing::lookup::{IdRow, stored_ids, stored_voids};
+use crate::writing::plans::Plans;
+use crate::writing::pressure::Pressure;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use domain::identity::EventId;
 use domain::ids::OrganizationId;
@@ -25,7 +27,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{AbortHandle, JoinError, JoinHandle};
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 
 /// Pauses between two attempts to reach a store that failed: doubled each time.
@@ -35,7 +37,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// A group of 50,000 events is inserted in a fifth of a second.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
-/// Groups on their way at once: one in each step of [`super::commit`].
+/// Groups on their way at once: one in each step of [`crate::writing::commit`].
 const GROUPS_UNDER_WAY: usize = 3;
 /// A group of more rows does not wait for company.
 const LARGE_GROUP: usize = 5_000;
@@ -73,8 +75,8 @@ pub(super) async fn start(
     catalog: SnapshotCell,
     inbox: mpsc::UnboundedReceiver<Request>,
 ) -> Result<Arc<Shared>, StoreError> {
-    let Recovered { next_offset, .. } = recover(&connection).await?;
-    let filter = load::filter(&connection).await?;
+    let Recovered { next_offset, .. } = recover(&Lane::direct(connection.clone())).await?;
+    let filter = load::filter(&connection, "1").await?;
     let pressure = Arc::new(Pressure::default());
     let watched = (Arc::clone(&pressure), connection.clone());
     let watcher = tokio::spawn(async move { watched.0.watch(watched.1).await }).abort_handle();
@@ -84,7 +86,7 @@ pub(super) async fn start(
         watcher,
     });
     let task = WriterTask {
-        committer: Committer::new(connection.clone()),
+        committer: Committer::new(Lane::direct(connection.clone())),
         plans: Plans::new(catalog),
         recent: Recent::new(config.recent_ids),
         filter,
@@ -170,19 +172,19 @@ impl WriterTask {
             return;
         }
         // A group of repeats alone takes no insert number, but waits its turn: what it repeats is durable by then.
-        let next_offset = self.group.offset + u64::from(self.group.rows() > 0);
+        let next_offset = self.group.offset + u64::from(self.group.rows.len() > 0);
         let mut group = std::mem::replace(&mut self.group, Group::new(next_offset));
         self.not_before = None;
         let (offset, answers) = (group.offset, group.take_waiting());
         if self.under_way.is_empty() {
             self.note_progress(true);
         }
-        self.under_way.push_back(UnderWay { offset, commit: self.committer.start(group), answers });
+        self.under_way.push_back(UnderWay { offset, commit: self.committer.start(group.rows), answers });
     }
 
     /// Small groups go one by one, so that requests meanwhile share an insert; large ones overlap.
     fn may_be_under_way(&self) -> usize {
-        if self.group.rows() < LARGE_GROUP { 1 } else { GROUPS_UNDER_WAY }
+        if self.group.rows.len() < LARGE_GROUP { 1 } else { GROUPS_UNDER_WAY }
     }
 
     /// Something was committed, or begun after a pause.
@@ -216,7 +218,7 @@ impl WriterTask {
     }
 
     fn has_room(&self) -> bool {
-        self.group.rows() < self.config.max_group_rows && self.group.byte_size() < self.config.max_group_bytes
+        self.group.rows.len() < self.config.max_group_rows && self.group.rows.byte_size() < self.config.max_group_bytes
     }
 
     /// Answers the requests of the oldest group.
@@ -245,7 +247,7 @@ impl WriterTask {
     /// Adds a request and all others that are waiting, as far as the group has room.
     async fn collect(&mut self, first: Request) -> Result<(), StoreError> {
         let mut requests = Vec::new();
-        let mut rows = self.group.rows();
+        let mut rows = self.group.rows.len();
         let mut next = Some(first);
         while let Some(request) = next {
             match request {
@@ -279,10 +281,10 @@ impl WriterTask {
         for request in requests {
             self.add_one(request, &stored, &voided);
         }
-        if before && self.group.rows() < LARGE_GROUP {
+        if before && self.group.rows.len() < LARGE_GROUP {
             let linger = self.pressure.linger();
             self.not_before = (!linger.is_zero()).then(|| Instant::now() + linger);
-        } else if self.group.rows() >= LARGE_GROUP {
+        } else if self.group.rows.len() >= LARGE_GROUP {
             self.not_before = None;
         }
         Ok(())
@@ -316,7 +318,7 @@ impl WriterTask {
         match request {
             Request::Batch(batch, answer) => {
                 let Self { recent, filter, plans, group, .. } = self;
-                group.add_batch(batch, answer, &mut Knowledge { recent, filter, plans, stored });
+                group.add_batch(batch, answer, &mut Knowledge { recent, filter, stored }, plans);
             }
             Request::Void(organization, transaction_id, voided_at, answer) => {
                 let id = EventId::derive(organization, &transaction_id);
@@ -343,14 +345,14 @@ impl WriterTask {
         group.take_waiting().refuse(&unavailable(&error));
         self.not_before = None;
         self.recent.clear();
-        self.committer = Committer::new(self.connection.clone());
+        self.committer = Committer::new(Lane::direct(self.connection.clone()));
         self.recover_until_ready().await;
     }
 
     async fn recover_until_ready(&mut self) {
         let mut pause = FIRST_PAUSE;
         while !self.closing {
-            match recover(&self.connection).await {
+            match recover(&Lane::direct(self.connection.clone())).await {
                 Ok(recovered) => return self.resume(recovered),
                 Err(error) => {
                     tracing::error!(%error, "event store is still not usable");
@@ -396,12 +398,6 @@ impl Drop for WriterTask {
             let _ = done.send(());
         }
     }
-}
-
-fn joined(result: Result<Result<(), CommitError>, JoinError>) -> Result<(), CommitError> {
-    result.unwrap_or_else(|error| {
-        Err(CommitError::Failed(StoreError::Engine(format!("the insert was cut off: {error}"))))
-    })
 }
 
 fn unavailable(error: &StoreError) -> AcceptError {

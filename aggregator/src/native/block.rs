@@ -62,8 +62,13 @@ impl Column {
 
     /// `String`.
     pub(super) fn push_text(&mut self, text: &str) {
-        push_varint(&mut self.data, text.len() as u64);
-        self.data.extend_from_slice(text.as_bytes());
+        self.push_bytes(text.as_bytes());
+    }
+
+    /// `String`: to the engine any bytes are one.
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
+        push_varint(&mut self.data, bytes.len() as u64);
+        self.data.extend_from_slice(bytes);
     }
 
     pub(super) fn extend(&mut self, bytes: &[u8]) {

@@ -6,8 +6,8 @@ use super::block::{Column, block_bytes};
 use super::dictionary::Dictionary;
 use crate::extract::Extracted;
 use crate::reads::RejectionReason;
+use crate::writing::row::EventRef;
 use bytes::Bytes;
-use domain::event_batch::EventBatch;
 use domain::identity::witness;
 use domain::position::Position;
 
@@ -34,12 +34,12 @@ impl KeyColumns {
         }
     }
 
-    fn push(&mut self, batch: &EventBatch, row: usize) {
-        self.organization.push_uuid(batch.organization.0);
-        self.code.push(batch.codes.get(row));
-        self.series.push_u128(batch.series[row].0);
-        self.timestamp.push_i64(batch.timestamps[row].0);
-        self.id.push_u128(batch.ids[row].0);
+    fn push(&mut self, event: &EventRef<'_>) {
+        self.organization.push_uuid(event.organization.0);
+        self.code.push(event.code);
+        self.series.push_u128(event.series.0);
+        self.timestamp.push_i64(event.timestamp.0);
+        self.id.push_u128(event.id.0);
     }
 
     fn into_columns(self) -> [Column; 5] {
@@ -102,13 +102,13 @@ impl ContentColumns {
         }
     }
 
-    fn push(&mut self, batch: &EventBatch, row: usize) {
-        self.transaction_id.push_text(batch.transaction_ids.get(row));
-        self.customer.push_text(batch.customers.get(row));
-        self.subscription.push_text(batch.subscriptions.get(row));
-        self.properties.push_text(batch.properties.get(row));
-        self.precise_total.push_text(batch.precise_totals.get(row));
-        self.ingested_at.push_i64(batch.ingested_at.0);
+    fn push(&mut self, event: &EventRef<'_>) {
+        self.transaction_id.push_text(event.transaction_id);
+        self.customer.push_text(event.customer);
+        self.subscription.push_text(event.subscription);
+        self.properties.push_text(event.properties);
+        self.precise_total.push_text(event.precise_total);
+        self.ingested_at.push_i64(event.ingested_at.0);
     }
 
     fn into_columns(self) -> [Column; 6] {
@@ -152,14 +152,14 @@ impl EventColumns {
     /// Appends one event with what was extracted from it; `names` are the plan's `value_of` and `dimensions_of`.
     pub fn push(
         &mut self,
-        (batch, row): (&EventBatch, usize),
+        event: &EventRef<'_>,
         position: Position,
         extracted: &Extracted<'_>,
         dimensions: &str,
         names: (u64, u64),
     ) {
-        self.key.push(batch, row);
-        self.content.push(batch, row);
+        self.key.push(event);
+        self.content.push(event);
         self.position.push(position);
         self.value.push_i128(extracted.value);
         self.value_state.push_u8(extracted.state as u8);
@@ -167,7 +167,7 @@ impl EventColumns {
         self.text.push_text(&extracted.text);
         self.dimensions.push_text(dimensions);
         self.dimensions_of.push_u64(names.1);
-        self.witness.push_u64(witness(batch.contents[row], batch.timestamps[row]));
+        self.witness.push_u64(witness(event.content, event.timestamp));
     }
 
     /// Events in it.
@@ -212,10 +212,10 @@ impl IdColumns {
     }
 
     /// Appends the id row of one event.
-    pub fn push(&mut self, (batch, row): (&EventBatch, usize), position: Position) {
-        self.key.push(batch, row);
+    pub fn push(&mut self, event: &EventRef<'_>, position: Position) {
+        self.key.push(event);
         self.position.push(position);
-        self.content.push_u64(batch.contents[row]);
+        self.content.push_u64(event.content);
     }
 
     /// Rows in it.
@@ -265,12 +265,12 @@ impl LoserColumns {
     }
 
     /// Appends one copy.
-    pub fn push(&mut self, (batch, row): (&EventBatch, usize), position: Position, reason: RejectionReason) {
-        self.key.push(batch, row);
-        self.content.push(batch, row);
+    pub fn push(&mut self, event: &EventRef<'_>, position: Position, reason: RejectionReason) {
+        self.key.push(event);
+        self.content.push(event);
         self.position.push(position);
         self.reason.push_text(reason.name());
-        self.content_hash.push_u64(batch.contents[row]);
+        self.content_hash.push_u64(event.content);
     }
 
     /// Copies in it.

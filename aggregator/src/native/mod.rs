@@ -13,4 +13,4 @@ mod dictionary;
 mod rows;
 
 pub use columns::{EventColumns, IdColumns, LoserColumns};
-pub use rows::{VoidRow, WindowRow, void_block, window_block};
+pub use rows::{DeadLetterRow, VoidRow, WindowRow, dead_letter_block, void_block, window_block};

@@ -1,4 +1,4 @@
-//! Blocks of the small tables, from rows: `voids`, `rating_windows`.
+//! Blocks of the small tables, from rows: `voids`, `dead_letters`, `rating_windows`.
 
 use super::block::{Column, block_bytes};
 use crate::usage::UsageWindow;
@@ -51,6 +51,45 @@ pub fn void_block(rows: &[VoidRow]) -> Vec<Bytes> {
     }
     let columns = vec![organization, id, transaction_id, series, voided_at, epoch, partition, offset, line];
     block_bytes(columns, rows.len())
+}
+
+/// One line of the log that could not be read, on its way into the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterRow {
+    /// Tenant as far as it could be made out; else the nil one.
+    pub organization: OrganizationId,
+    /// Why it could not be read.
+    pub reason: String,
+    /// The line itself.
+    pub line: Vec<u8>,
+    /// When its record was written to the log.
+    pub rejected_at: Timestamp,
+    /// Where it stands.
+    pub position: Position,
+}
+
+/// A block for `dead_letters`.
+#[must_use]
+pub fn dead_letter_block(rows: &[DeadLetterRow]) -> Vec<Bytes> {
+    let mut organization = Column::new("organization", "UUID");
+    let mut reason = Column::new("reason", "String");
+    let mut bytes = Column::new("bytes", "String");
+    let mut rejected_at = Column::new("rejected_at", "DateTime64(6, 'UTC')");
+    let mut epoch = Column::new("epoch", "UInt16");
+    let mut partition = Column::new("partition", "UInt16");
+    let mut offset = Column::new("offset", "UInt64");
+    let mut line = Column::new("line", "UInt32");
+    for row in rows {
+        organization.push_uuid(row.organization.0);
+        reason.push_text(&row.reason);
+        bytes.push_bytes(&row.line);
+        rejected_at.push_i64(row.rejected_at.0);
+        epoch.push_u16(row.position.epoch);
+        partition.push_u16(row.position.partition);
+        offset.push_u64(row.position.offset);
+        line.push_u32(row.position.index);
+    }
+    block_bytes(vec![organization, reason, bytes, rejected_at, epoch, partition, offset, line], rows.len())
 }
 
 /// One uploaded window: the caller's, and what its scope expects of stored values.

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | restamped, conflict | `losers`, one row per distinct copy | when the copy was accepted |
 //! | voided | `voids`, shown with its event once that is known | when the void was accepted |
+//! | dead_letter | `dead_letters`, one row per line of the log; the tenant as far as the line tells it | when its record was written |
 //! | invalid_value | the event itself, by the state its value was found in | when the event was accepted |
 
 use super::events::{EVENT_COLUMNS, EventColumnsRead};
@@ -19,8 +20,13 @@ use domain::time::Timestamp;
 use serde::Deserialize;
 
 /// Every reason the store knows; the union of [`union_of`] calls them by their names.
-const REASONS: [RejectionReason; 4] =
-    [RejectionReason::Restamped, RejectionReason::Conflict, RejectionReason::Voided, RejectionReason::InvalidValue];
+const REASONS: [RejectionReason; 5] = [
+    RejectionReason::Restamped,
+    RejectionReason::Conflict,
+    RejectionReason::Voided,
+    RejectionReason::InvalidValue,
+    RejectionReason::DeadLetter,
+];
 
 #[derive(Row, Deserialize)]
 struct RejectedRow {
@@ -87,6 +93,11 @@ fn union_of(organization: OrganizationId) -> String {
          WHERE organization = {organization} \
          UNION ALL SELECT 'invalid_value' AS why, ingested_at AS rejected_at, {EVENT_COLUMNS} FROM events \
          WHERE organization = {organization} AND value_state = {unusable} \
+         UNION ALL SELECT 'dead_letter' AS why, rejected_at, organization, toUInt128(0) AS id, '' AS transaction_id, \
+         '' AS customer, '' AS subscription, '' AS code, rejected_at AS timestamp, \
+         concat('{{\"reason\":', toJSONString(reason), ',\"line\":', toJSONString(toValidUTF8(bytes)), '}}') AS properties, \
+         '' AS precise_total, rejected_at AS ingested_at, epoch, partition, offset, line FROM dead_letters FINAL \
+         WHERE organization = {organization} \
          UNION ALL SELECT 'voided' AS why, first_voided_at AS rejected_at, organization, id, voided_transaction AS transaction_id, \
          customer, subscription, code, timestamp, properties, precise_total, ingested_at, epoch, partition, offset, line FROM \
          (SELECT organization, id, any(transaction_id) AS voided_transaction, min(voided_at) AS first_voided_at FROM voids \

@@ -89,6 +89,8 @@ pub enum RejectionReason {
     Voided,
     /// The aggregated property is there but no number.
     InvalidValue,
+    /// A line of the log that could not be read.
+    DeadLetter,
 }
 
 impl RejectionReason {
@@ -100,6 +102,7 @@ impl RejectionReason {
             RejectionReason::Conflict => "conflict",
             RejectionReason::Voided => "voided",
             RejectionReason::InvalidValue => "invalid_value",
+            RejectionReason::DeadLetter => "dead_letter",
         }
     }
 }
@@ -122,6 +125,7 @@ pub struct Rejection {
     pub reason: RejectionReason,
     /// When it was accepted (and so rejected): ingestion time, or the time of the void.
     pub rejected_at: Timestamp,
-    /// The copy as it was sent. A void that came before its event has only organization, id and transaction_id.
+    /// The copy as it was sent. A void that came before its event has only organization, id and transaction_id; a dead letter
+    /// has properties `{"reason": …, "line": …}` and a position.
     pub event: StoredEvent,
 }

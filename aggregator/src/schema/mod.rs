@@ -9,7 +9,8 @@ use crate::error::StoreError;
 use crate::sql;
 
 /// Number and statements of each migration, oldest first.
-const MIGRATIONS: &[(u32, &str)] = &[(1, include_str!("migrations/0001_event_store.sql"))];
+const MIGRATIONS: &[(u32, &str)] =
+    &[(1, include_str!("migrations/0001_event_store.sql")), (2, include_str!("migrations/0002_log.sql"))];
 
 const RECORD_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (version UInt32) ENGINE = MergeTree \
     ORDER BY version SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";

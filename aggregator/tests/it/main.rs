@@ -10,3 +10,4 @@ mod ingest;
 mod model;
 mod reading;
 mod schema;
+mod streaming;

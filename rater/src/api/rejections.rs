@@ -76,8 +76,8 @@ impl Asked {
             Some(Reason::Restamped) => Some(RejectionReason::Restamped),
             Some(Reason::Conflict) => Some(RejectionReason::Conflict),
             Some(Reason::Voided) => Some(RejectionReason::Voided),
-            // Nothing is dead-lettered where the gateway writes to the store itself: what cannot be stored is not accepted.
-            Some(Reason::Unmatched | Reason::AmbiguousSubscription | Reason::Late | Reason::DeadLetter) => return None,
+            Some(Reason::DeadLetter) => Some(RejectionReason::DeadLetter),
+            Some(Reason::Unmatched | Reason::AmbiguousSubscription | Reason::Late) => return None,
         };
         Some(RejectionFilter { reason, from: self.from, to: self.to })
     }

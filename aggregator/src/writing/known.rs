@@ -6,33 +6,26 @@
 //!
 //! I2 rests on it: an id that was stored must never be "no". Ids enter the filter before their insert and never leave.
 
-use domain::event_batch::EventBatch;
-pub(super) use domain::id_map::IdMap;
+pub(crate) use domain::id_map::IdMap;
 use domain::id_map::folded;
 use domain::identity::EventId;
 use fastbloom::BloomFilter;
 
 /// What tells copies of one id apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Version {
+pub(crate) struct Version {
     /// Content hash.
-    pub(super) content: u64,
+    pub(crate) content: u64,
     /// Event time in microseconds.
-    pub(super) timestamp: i64,
-}
-
-impl Version {
-    pub(super) fn of(batch: &EventBatch, row: usize) -> Self {
-        Self { content: batch.contents[row], timestamp: batch.timestamps[row].0 }
-    }
+    pub(crate) timestamp: i64,
 }
 
 /// Bits per id and hashes: with 8 hashes, 1 − e^(−8/30) = 23.4 % of the bits are set when full, 0.234⁸ = 0.9 × 10⁻⁵. Sixteen
 /// hashes would need 24 bits, but each hash is a cache miss on a filter of 100 MB.
 const BITS_PER_ID: usize = 30;
 const HASHES: u32 = 8;
-/// Least ids of a generation: 4 Mi × 30 bits = 15 MiB.
-const LEAST_GENERATION: usize = 4 << 20;
+/// Least ids of a generation: 1 Mi × 30 bits = 3.75 MiB, of which a writer of the log has one for each partition.
+const LEAST_GENERATION: usize = 1 << 20;
 
 struct Generation {
     filter: BloomFilter,
@@ -40,14 +33,14 @@ struct Generation {
 }
 
 /// All ids ever stored, approximately.
-pub(super) struct Filter {
+pub(crate) struct Filter {
     generations: Vec<Generation>,
     ids: usize,
 }
 
 impl Filter {
     /// Room for `ids` and as many more.
-    pub(super) fn with_room_for(ids: usize) -> Self {
+    pub(crate) fn with_room_for(ids: usize) -> Self {
         let mut filter = Self { generations: Vec::new(), ids: 0 };
         filter.grow(ids.saturating_mul(2));
         filter
@@ -59,7 +52,7 @@ impl Filter {
         self.generations.push(Generation { filter, room });
     }
 
-    pub(super) fn insert(&mut self, id: EventId) {
+    pub(crate) fn insert(&mut self, id: EventId) {
         if self.generations.last().is_none_or(|newest| newest.room == 0) {
             self.grow(self.ids);
         }
@@ -70,19 +63,19 @@ impl Filter {
         }
     }
 
-    pub(super) fn may_hold(&self, id: EventId) -> bool {
+    pub(crate) fn may_hold(&self, id: EventId) -> bool {
         self.generations.iter().any(|generation| generation.filter.contains_hash(folded(id)))
     }
 
     /// Ids inserted.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ids
     }
 }
 
 /// The newest ids, exact: two generations, the older one is dropped when the newer one is full and all of the older one is
 /// committed.
-pub(super) struct Recent {
+pub(crate) struct Recent {
     newer: IdMap<Version>,
     older: IdMap<Version>,
     /// The last insert number that `older` holds ids of.
@@ -91,21 +84,21 @@ pub(super) struct Recent {
 }
 
 impl Recent {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { newer: IdMap::default(), older: IdMap::default(), older_offset: 0, limit }
     }
 
-    pub(super) fn get(&self, id: EventId) -> Option<Version> {
+    pub(crate) fn get(&self, id: EventId) -> Option<Version> {
         self.newer.get(&id.0).or_else(|| self.older.get(&id.0)).copied()
     }
 
-    pub(super) fn insert(&mut self, id: EventId, version: Version) {
+    pub(crate) fn insert(&mut self, id: EventId, version: Version) {
         self.newer.insert(id.0, version);
     }
 
     /// Makes room when it is time. `collecting` is the insert number that ids are added under now, `committed` the last one
     /// that the id table holds: an id may be forgotten here only when it is found there.
-    pub(super) fn rotate_if_full(&mut self, collecting: u64, committed: u64) {
+    pub(crate) fn rotate_if_full(&mut self, collecting: u64, committed: u64) {
         if self.newer.len() >= self.limit && self.older_offset <= committed {
             self.older = std::mem::take(&mut self.newer);
             self.older_offset = collecting;
@@ -113,7 +106,7 @@ impl Recent {
     }
 
     /// Forgets everything: after a failure nobody knows which of these were stored.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.newer.clear();
         self.older.clear();
         self.older_offset = 0;

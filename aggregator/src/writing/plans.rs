@@ -7,20 +7,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Extraction plans of the current snapshot, made when first needed.
-pub(super) struct Plans {
+pub(crate) struct Plans {
     catalog: SnapshotCell,
     snapshot: Arc<CatalogSnapshot>,
     made: HashMap<OrganizationId, HashMap<String, Arc<ExtractionPlan>>>,
 }
 
 impl Plans {
-    pub(super) fn new(catalog: SnapshotCell) -> Self {
+    pub(crate) fn new(catalog: SnapshotCell) -> Self {
         let snapshot = catalog.current();
         Self { catalog, snapshot, made: HashMap::new() }
     }
 
     /// Takes the newest snapshot; plans are made anew when it is another.
-    pub(super) fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         let newest = self.catalog.current();
         if !Arc::ptr_eq(&newest, &self.snapshot) {
             self.snapshot = newest;
@@ -29,7 +29,7 @@ impl Plans {
     }
 
     /// The plan of a code; a code that no metric has takes nothing out.
-    pub(super) fn plan(&mut self, organization: OrganizationId, code: &str) -> Arc<ExtractionPlan> {
+    pub(crate) fn plan(&mut self, organization: OrganizationId, code: &str) -> Arc<ExtractionPlan> {
         let known = self.made.get(&organization).and_then(|plans| plans.get(code));
         if let Some(plan) = known {
             return Arc::clone(plan);

@@ -24,7 +24,7 @@ pub(crate) struct IdRow {
 }
 
 impl IdRow {
-    pub(super) fn version(&self) -> Version {
+    pub(crate) fn version(&self) -> Version {
         Version { content: self.content, timestamp: self.timestamp }
     }
 }
@@ -42,7 +42,7 @@ struct FoundRow {
 }
 
 /// The stored ones among these ids.
-pub(super) async fn stored_ids(
+pub(crate) async fn stored_ids(
     connection: &Connection,
     ids: &[(OrganizationId, EventId)],
 ) -> Result<IdMap<IdRow>, StoreError> {
@@ -85,7 +85,7 @@ struct VoidedRow {
 }
 
 /// The voided ones among these ids, with the position of their first void.
-pub(super) async fn stored_voids(
+pub(crate) async fn stored_voids(
     connection: &Connection,
     ids: &[(OrganizationId, EventId)],
 ) -> Result<IdMap<Position>, StoreError> {

@@ -18,12 +18,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a small group waits for company.
 #[derive(Default)]
-pub(super) struct Pressure {
+pub(crate) struct Pressure {
     linger_micros: AtomicU64,
 }
 
 impl Pressure {
-    pub(super) fn linger(&self) -> Duration {
+    pub(crate) fn linger(&self) -> Duration {
         Duration::from_micros(self.linger_micros.load(Ordering::Relaxed))
     }
 
@@ -33,7 +33,7 @@ impl Pressure {
     }
 
     /// Looks at the part counts every second, for as long as the writer lives.
-    pub(super) async fn watch(&self, connection: Connection) {
+    pub(crate) async fn watch(&self, connection: Connection) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             match fullest_partition(&connection).await {

@@ -1,4 +1,4 @@
-//! The filter of known ids is filled from the id table when the writer starts: about a second for ten million ids.
+//! The filter of known ids is filled from the id table when a writer starts: about a second for ten million ids.
 
 use super::known::Filter;
 use crate::connection::Connection;
@@ -9,13 +9,13 @@ use std::time::Instant;
 /// Ids between two lines of progress.
 const PROGRESS_EVERY: usize = 10_000_000;
 
-/// All stored ids.
-pub(super) async fn filter(connection: &Connection) -> Result<Filter, StoreError> {
+/// The stored ids that meet `condition`.
+pub(crate) async fn filter(connection: &Connection, condition: &str) -> Result<Filter, StoreError> {
     let started = Instant::now();
-    let total: u64 = connection.fetch_one("SELECT count() FROM event_ids").await?;
+    let total: u64 = connection.fetch_one(&format!("SELECT count() FROM event_ids WHERE {condition}")).await?;
     let total = usize::try_from(total).map_err(|_| StoreError::Corrupt("more ids than memory has addresses".into()))?;
     let mut filter = Filter::with_room_for(total);
-    let mut ids = connection.fetch::<u128>("SELECT id FROM event_ids")?;
+    let mut ids = connection.fetch::<u128>(&format!("SELECT id FROM event_ids WHERE {condition}"))?;
     while let Some(id) = ids.next().await? {
         filter.insert(EventId(id));
         if filter.len().is_multiple_of(PROGRESS_EVERY) {

@@ -1,44 +1,34 @@
-//! The inserts of one group, in the order that makes a crash harmless.
+//! The inserts of one group of rows, in the order that makes a crash harmless.
 //!
 //! 1. key lists not registered before (an event without its list would be read from raw properties: slower, not wrong)
 //! 2. `events`
-//! 3. `event_ids` (one part, atomic: the commit record), `losers` and `voids`, side by side
+//! 3. `event_ids` (the commit record; one part for each partition of the log, atomic), `losers`, `voids`, `dead_letters`, side by side
 //!
 //! Each insert returns once the engine has synced it. A loser follows its winner: a crash between 2 and 3 leaves no copy
 //! listed whose original is not stored.
 //!
 //! Groups overlap like on an assembly line: while one is in step 3, the next is in step 2 and a third is being encoded; each step
 //! takes one group at a time, in their order. After a failure no later group takes a further step: so the id table never holds a
-//! later group while an earlier one lacks (what recovery rests on). Nothing is retried: [`super::recovery`] looks at what is
-//! there.
+//! later group while an earlier one lacks (what recovery rests on). Nothing is retried here: the writer's recovery looks at
+//! what is there.
 
 use super::encode::Blocks;
-use super::group::Group;
+use super::lane::Lane;
+use super::rows::Rows;
 use crate::connection::Connection;
 use crate::error::StoreError;
-use crate::native::void_block;
 use crate::sql;
-use bytes::Bytes;
 use std::collections::HashSet;
 use std::time::Instant;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-
-/// The tables a group goes to.
-pub(super) const WRITTEN_TABLES: [&str; 4] = ["events", "event_ids", "losers", "voids"];
+use tokio::task::{JoinError, JoinHandle};
 
 /// Encoding fewer events than this takes under a millisecond: not worth another thread.
 const ENCODED_AT_ONCE: usize = 1_000;
 
-/// The query id of every insert into a table: always the same, and the engine runs one query of an id at a time. So an insert
-/// of an earlier writer that is still running keeps ours out, and recovery can ask whether there is one.
-pub(super) fn query_id(connection: &Connection, table: &str) -> String {
-    format!("tollgate-writer-{}-{table}", connection.database())
-}
-
 /// Why a group is not confirmed.
 #[derive(Debug)]
-pub(super) enum CommitError {
+pub(crate) enum CommitError {
     /// An earlier group failed; nothing of this one was sent.
     NotTried,
     /// Any part of it may be stored.
@@ -58,15 +48,15 @@ struct Before {
 }
 
 /// Starts the commits of groups, one behind the other. Made anew after each recovery.
-pub(super) struct Committer {
-    connection: Connection,
+pub(crate) struct Committer {
+    lane: Lane,
     last: Option<Before>,
     registered_keys: HashSet<u64>,
 }
 
 /// One group on the line.
 struct Commit {
-    connection: Connection,
+    lane: Lane,
     before: Option<Before>,
     events_done: oneshot::Sender<()>,
     records_done: oneshot::Sender<()>,
@@ -74,21 +64,21 @@ struct Commit {
 }
 
 impl Committer {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, last: None, registered_keys: HashSet::new() }
+    pub(crate) fn new(lane: Lane) -> Self {
+        Self { lane, last: None, registered_keys: HashSet::new() }
     }
 
     /// Sends a group on its way; the handle answers once every row is on disk.
-    pub(super) fn start(&mut self, group: Group) -> JoinHandle<Result<(), CommitError>> {
+    pub(crate) fn start(&mut self, group: Rows) -> JoinHandle<Result<(), CommitError>> {
         let (events_done, events) = oneshot::channel();
         let (records_done, records) = oneshot::channel();
         let before = self.last.replace(Before { events, records });
         let new_keys = self.new_keys(&group);
-        let commit = Commit { connection: self.connection.clone(), before, events_done, records_done, new_keys };
+        let commit = Commit { lane: self.lane.clone(), before, events_done, records_done, new_keys };
         tokio::spawn(commit.run(group))
     }
 
-    fn new_keys(&mut self, group: &Group) -> Vec<(u64, Vec<String>)> {
+    fn new_keys(&mut self, group: &Rows) -> Vec<(u64, Vec<String>)> {
         let keys = group.metrics.iter().map(|metric| (metric.plan.dimensions_of(), metric.plan.dimensions()));
         keys.filter(|(hash, _)| *hash != 0 && self.registered_keys.insert(*hash))
             .map(|(hash, keys)| (hash, keys.to_vec()))
@@ -97,26 +87,26 @@ impl Committer {
 }
 
 impl Commit {
-    async fn run(self, group: Group) -> Result<(), CommitError> {
-        let Self { connection, before, events_done, records_done, new_keys } = self;
+    async fn run(self, group: Rows) -> Result<(), CommitError> {
+        let Self { lane, before, events_done, records_done, new_keys } = self;
         let started = Instant::now();
         let blocks = encoded(group).await?;
         let (events_before, records_before) = before.map_or((None, None), |one| (Some(one.events), Some(one.records)));
         if !is_through(events_before).await {
             return Err(CommitError::NotTried);
         }
-        register(&connection, &new_keys).await?;
-        insert(&connection, "events", blocks.events).await?;
+        register(lane.connection(), &new_keys).await?;
+        lane.insert("events", blocks.events).await?;
         // The group behind may have been given up: nobody listens then.
         let _ = events_done.send(());
         if !is_through(records_before).await {
             return Err(CommitError::Failed(StoreError::Engine("an earlier insert failed".into())));
         }
-        let voids = (!blocks.voids.is_empty()).then(|| void_block(&blocks.voids));
         futures::try_join!(
-            insert(&connection, "event_ids", blocks.ids),
-            insert(&connection, "losers", blocks.losers),
-            insert(&connection, "voids", voids),
+            lane.insert("event_ids", blocks.ids),
+            lane.insert("losers", blocks.losers),
+            lane.insert("voids", blocks.voids),
+            lane.insert("dead_letters", blocks.dead_letters),
         )?;
         let _ = records_done.send(());
         if blocks.rows > 0 {
@@ -136,20 +126,13 @@ async fn is_through(before: Option<oneshot::Receiver<()>>) -> bool {
     }
 }
 
-async fn encoded(group: Group) -> Result<Blocks, CommitError> {
-    if group.rows() < ENCODED_AT_ONCE {
+async fn encoded(group: Rows) -> Result<Blocks, CommitError> {
+    if group.len() < ENCODED_AT_ONCE {
         return Ok(Blocks::of(group));
     }
     match tokio::task::spawn_blocking(move || Blocks::of(group)).await {
         Ok(blocks) => Ok(blocks),
         Err(error) => Err(CommitError::Failed(StoreError::Engine(format!("a group was not encoded: {error}")))),
-    }
-}
-
-async fn insert(connection: &Connection, table: &str, block: Option<Vec<Bytes>>) -> Result<(), StoreError> {
-    match block {
-        Some(chunks) => connection.insert_block(table, &query_id(connection, table), chunks).await,
-        None => Ok(()),
     }
 }
 
@@ -160,4 +143,11 @@ async fn register(connection: &Connection, keys: &[(u64, Vec<String>)]) -> Resul
         connection.execute(&statement).await?;
     }
     Ok(())
+}
+
+/// The outcome of a commit's task; one that was cut off may have stored anything.
+pub(crate) fn joined(result: Result<Result<(), CommitError>, JoinError>) -> Result<(), CommitError> {
+    result.unwrap_or_else(|error| {
+        Err(CommitError::Failed(StoreError::Engine(format!("the insert was cut off: {error}"))))
+    })
 }

@@ -1,0 +1,68 @@
+//! One accepted event on its way into the store, borrowed from wherever it came in.
+
+use crate::streaming::LogRows;
+use domain::event_batch::EventBatch;
+use domain::identity::{EventId, SeriesId};
+use domain::ids::OrganizationId;
+use domain::time::Timestamp;
+use std::sync::Arc;
+
+/// All that the tables keep of an event besides its position.
+#[derive(Clone, Copy, Debug)]
+pub struct EventRef<'a> {
+    pub(crate) organization: OrganizationId,
+    pub(crate) ingested_at: Timestamp,
+    pub(crate) id: EventId,
+    pub(crate) series: SeriesId,
+    pub(crate) content: u64,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) transaction_id: &'a str,
+    pub(crate) code: &'a str,
+    pub(crate) customer: &'a str,
+    pub(crate) subscription: &'a str,
+    pub(crate) properties: &'a str,
+    pub(crate) precise_total: &'a str,
+}
+
+impl<'a> EventRef<'a> {
+    /// Row `row` of a batch.
+    pub(crate) fn of(batch: &'a EventBatch, row: usize) -> Self {
+        Self {
+            organization: batch.organization,
+            ingested_at: batch.ingested_at,
+            id: batch.ids[row],
+            series: batch.series[row],
+            content: batch.contents[row],
+            timestamp: batch.timestamps[row],
+            transaction_id: batch.transaction_ids.get(row),
+            code: batch.codes.get(row),
+            customer: batch.customers.get(row),
+            subscription: batch.subscriptions.get(row),
+            properties: batch.properties.get(row),
+            precise_total: batch.precise_totals.get(row),
+        }
+    }
+}
+
+/// Where events came in: a request of one tenant, or a record of the log with events of many.
+#[derive(Clone)]
+pub(crate) enum Source {
+    Request(Arc<EventBatch>),
+    Record(Arc<LogRows>),
+}
+
+impl Source {
+    pub(crate) fn row(&self, row: usize) -> EventRef<'_> {
+        match self {
+            Source::Request(batch) => EventRef::of(batch, row),
+            Source::Record(rows) => rows.row(row),
+        }
+    }
+
+    pub(crate) fn byte_size(&self) -> usize {
+        match self {
+            Source::Request(batch) => batch.byte_size(),
+            Source::Record(rows) => rows.byte_size(),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What one insert will hold. Events stay where they came in; [`super::encode`] puts them in order.
+
+use super::plans::Plans;
+use super::row::{EventRef, Source};
+use crate::direct::DuplicateKind;
+use crate::extract::ExtractionPlan;
+use crate::native::{DeadLetterRow, LoserColumns, VoidRow};
+use crate::reads::RejectionReason;
+use domain::ids::OrganizationId;
+use domain::position::Position;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// One new event: where it lies, and where it stands in the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewRow {
+    pub(crate) source: u32,
+    pub(crate) row: u32,
+    /// Place in `Rows::metrics`.
+    pub(crate) metric: u32,
+    pub(crate) position: Position,
+}
+
+/// One (organization, code), with what is to be extracted from its events.
+pub(crate) struct MetricOfRows {
+    pub(crate) organization: OrganizationId,
+    pub(crate) code: String,
+    pub(crate) plan: Arc<ExtractionPlan>,
+}
+
+/// Rows of all tables that are inserted together.
+pub(crate) struct Rows {
+    sources: Vec<Source>,
+    pub(crate) events: Vec<NewRow>,
+    pub(crate) metrics: Vec<MetricOfRows>,
+    pub(crate) losers: LoserColumns,
+    pub(crate) voids: Vec<VoidRow>,
+    pub(crate) dead_letters: Vec<DeadLetterRow>,
+    /// By organization, then code: the last one found is asked first.
+    places: HashMap<OrganizationId, HashMap<String, u32>>,
+    last_metric: u32,
+    bytes: usize,
+}
+
+impl Rows {
+    pub(crate) fn new() -> Self {
+        Self {
+            sources: Vec::new(),
+            events: Vec::new(),
+            metrics: Vec::new(),
+            losers: LoserColumns::new(),
+            voids: Vec::new(),
+            dead_letters: Vec::new(),
+            places: HashMap::new(),
+            last_metric: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Rows of all tables.
+    pub(crate) fn len(&self) -> usize {
+        self.events.len() + self.losers.rows() + self.voids.len() + self.dead_letters.len()
+    }
+
+    /// Bytes of the sources.
+    pub(crate) fn byte_size(&self) -> usize {
+        self.bytes
+    }
+
+    /// The event of a new row.
+    pub(crate) fn event(&self, new: &NewRow) -> EventRef<'_> {
+        self.sources[new.source as usize].row(new.row as usize)
+    }
+
+    /// Keeps a source; its place is named when its rows are added.
+    pub(crate) fn add_source(&mut self, source: Source) -> u32 {
+        self.bytes += source.byte_size();
+        self.sources.push(source);
+        count(self.sources.len() - 1)
+    }
+
+    /// Adds row `row` of the source at `place`, which `event` borrows from elsewhere.
+    pub(crate) fn add_event(
+        &mut self,
+        (place, row): (u32, usize),
+        event: &EventRef<'_>,
+        position: Position,
+        plans: &mut Plans,
+    ) {
+        let metric = self.metric(event, plans);
+        self.events.push(NewRow { source: place, row: count(row), metric, position });
+    }
+
+    /// Adds a copy that is to be listed; one that differs in nothing is not.
+    pub(crate) fn add_copy(&mut self, event: &EventRef<'_>, position: Position, kind: DuplicateKind) {
+        let reason = match kind {
+            DuplicateKind::Exact => return,
+            DuplicateKind::Restamped => RejectionReason::Restamped,
+            DuplicateKind::Conflict => RejectionReason::Conflict,
+        };
+        self.losers.push(event, position, reason);
+    }
+
+    fn metric(&mut self, event: &EventRef<'_>, plans: &mut Plans) -> u32 {
+        let is_it = |known: &MetricOfRows| known.organization == event.organization && known.code == event.code;
+        if self.metrics.get(self.last_metric as usize).is_some_and(is_it) {
+            return self.last_metric;
+        }
+        let of_tenant = self.places.entry(event.organization).or_default();
+        if let Some(place) = of_tenant.get(event.code) {
+            self.last_metric = *place;
+            return *place;
+        }
+        let place = count(self.metrics.len());
+        of_tenant.insert(event.code.to_owned(), place);
+        let plan = plans.plan(event.organization, event.code);
+        self.metrics.push(MetricOfRows { organization: event.organization, code: event.code.to_owned(), plan });
+        self.last_metric = place;
+        place
+    }
+}
+
+/// A place or number inside one insert: it is limited far below 2³² rows.
+pub(crate) fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

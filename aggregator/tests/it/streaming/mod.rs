@@ -1,0 +1,8 @@
+//! The log into the store, on a real broker and a real engine.
+
+mod bench;
+
+mod crashes;
+mod exactly_once;
+mod ownership;
+mod zombie;
