@@ -23,7 +23,7 @@ const UPLOADED_BLOCK: usize = 200_000;
 pub(super) fn value_of(measure: Measure, scope: &MetricScope) -> u64 {
     let form = match measure {
         Measure::Count => Form::None,
-        Measure::Sum | Measure::Max => Form::Number,
+        Measure::Sum | Measure::Max | Measure::Min | Measure::Latest | Measure::WeightedSum => Form::Number,
         Measure::UniqueCount => Form::Text,
     };
     ExtractionPlan::new(form, scope.field_name.as_deref(), &[]).value_of()
