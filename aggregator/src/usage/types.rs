@@ -9,7 +9,9 @@ use domain::time::Timestamp;
 
 /// Events of one series in `[from, to)` count toward `slot`.
 ///
-/// Windows of one series must be disjoint. Any number of windows may share a slot: their events are aggregated together.
+/// Windows of one series and slot must be disjoint. Any number of windows may share a slot: their events are aggregated
+/// together. Windows of one series for different slots may overlap (what a recurring metric carries into two periods): an
+/// event then counts in each. That is slower: every event meets every window of its series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsageWindow {
     /// Whose usage of what.
