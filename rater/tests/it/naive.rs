@@ -244,12 +244,12 @@ fn quantity(aggregation: Aggregation, stretch: &Stretch, events: &[&NaiveEvent])
         .collect();
     let values = || numbers.iter().map(|(_, number)| number);
     match aggregation {
-        Aggregation::Count => whole(events.len() as i64),
+        Aggregation::Count => whole(events.len()),
         Aggregation::Sum | Aggregation::Custom => values().sum(),
         Aggregation::Max => values().max().cloned().unwrap_or(whole(0)),
         Aggregation::Min => values().min().cloned().unwrap_or(whole(0)),
         Aggregation::Average if numbers.is_empty() => whole(0),
-        Aggregation::Average => settled(values().sum::<BigRational>() / whole(numbers.len() as i64)),
+        Aggregation::Average => settled(values().sum::<BigRational>() / whole(numbers.len())),
         Aggregation::Latest => values().next_back().cloned().unwrap_or(whole(0)).max(whole(0)),
         Aggregation::WeightedSum => {
             let area = |(at, number): &(i64, BigRational)| number * whole(stretch.to.0 - (*at).max(stretch.from.0));
@@ -265,7 +265,7 @@ fn quantity(aggregation: Aggregation, stretch: &Stretch, events: &[&NaiveEvent])
                     None => {}
                 }
             }
-            whole(present.len() as i64)
+            whole(present.len())
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct NaiveUsage {
     pub stated: BigRational,
 }
 
-pub fn whole(number: i64) -> BigRational {
+pub fn whole(number: impl Into<num_bigint::BigInt>) -> BigRational {
     BigRational::from_integer(number.into())
 }
 
@@ -85,7 +85,7 @@ fn percentage(prices: &Value, usage: &NaiveUsage) -> BigRational {
         (optional(prices, "per_transaction_min_amount"), optional(prices, "per_transaction_max_amount"));
     let (mut used, mut wholly_free, mut by_event) = (whole(0), 0_u64, whole(0));
     for (place, units) in usage.each.iter().enumerate() {
-        let among_free = free_events.is_none_or(|allowed| (place as u64) < allowed);
+        let among_free = free_events.is_none_or(|allowed| u64::try_from(place).unwrap() < allowed);
         let allowance = free_events.is_some() || free_units.is_some();
         let (free, all_of_it) = match (&free_units, allowance && among_free) {
             (_, false) => (whole(0), false),
@@ -117,6 +117,6 @@ fn percentage(prices: &Value, usage: &NaiveUsage) -> BigRational {
     let allowance = free_events.is_some() || free_units.is_some();
     let paid = if allowance { (&usage.units - used).max(whole(0)) } else { usage.units.clone() };
     let paid_events = usage.events_count.saturating_sub(wholly_free);
-    let fixed_in_all = if usage.units == whole(0) { whole(0) } else { fixed * whole(paid_events as i64) };
+    let fixed_in_all = if usage.units == whole(0) { whole(0) } else { fixed * whole(paid_events) };
     paid * rate + fixed_in_all
 }
