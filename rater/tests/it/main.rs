@@ -2,13 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod against_plain_loops;
 mod api;
 #[path = "../../src/fixtures.rs"]
 #[allow(dead_code)]
 mod fixtures;
 mod golden;
 mod history;
+mod imagined;
+mod late;
 mod naive;
+mod naive_prices;
 mod rating;
 mod store;
 mod view {
