@@ -73,7 +73,8 @@ struct HeardInner {
 
 impl Heard {
     fn new() -> Self {
-        let inner = HeardInner { started: Instant::now(), polled_at: AtomicU64::new(0), high_watermarks: Mutex::default() };
+        let inner =
+            HeardInner { started: Instant::now(), polled_at: AtomicU64::new(0), high_watermarks: Mutex::default() };
         Self(Arc::new(inner))
     }
 
@@ -252,6 +253,8 @@ fn member(settings: &KafkaSettings, group: &str) -> rdkafka::ClientConfig {
     // 64 MiB of fetched records bridge an insert; librdkafka's default of a gigabyte would be the process's largest cost.
     config.set("queued.max.messages.kbytes", "65536");
     config.set("session.timeout.ms", SESSION.as_millis().to_string());
+    // A heartbeat also tells of a rebalance: this is how long partitions are waited for when a member comes or goes.
+    config.set("heartbeat.interval.ms", "500");
     // Tells the high watermarks, for the lag.
     config.set("statistics.interval.ms", "1000");
     // A record that arrives alone is visible at once; the broker answers early anyway when there is more.
@@ -309,10 +312,7 @@ pub(crate) fn numbers_of(offsets: &TopicPartitionList) -> BTreeMap<u16, u64> {
         _ => 0,
     };
     let entries = offsets.elements();
-    entries
-        .iter()
-        .filter_map(|entry| Some((u16::try_from(entry.partition()).ok()?, number(entry.offset()))))
-        .collect()
+    entries.iter().filter_map(|entry| Some((u16::try_from(entry.partition()).ok()?, number(entry.offset())))).collect()
 }
 
 /// The offset each partition's next record will get: all records below it were in the log when this was asked.

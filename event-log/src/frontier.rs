@@ -8,6 +8,7 @@ use crate::settings::KafkaSettings;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -181,12 +182,16 @@ impl Frontier {
     }
 }
 
-/// The partition that lacks most records, and how many.
+/// The partition that lacks most records, the first of several, and how many.
 fn farthest_behind(needed: &BTreeMap<u16, u64>, written: &BTreeMap<u16, u64>) -> Option<(u16, u64)> {
     let missing = |(partition, needed): (&u16, &u64)| {
         (*partition, needed.saturating_sub(written.get(partition).copied().unwrap_or(0)))
     };
-    needed.iter().map(missing).filter(|(_, missing)| *missing > 0).max_by_key(|(_, missing)| *missing)
+    needed
+        .iter()
+        .map(missing)
+        .filter(|(_, missing)| *missing > 0)
+        .max_by_key(|(partition, missing)| (*missing, Reverse(*partition)))
 }
 
 #[cfg(test)]

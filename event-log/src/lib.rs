@@ -18,8 +18,8 @@
 
 pub mod consumer;
 pub mod dead_letters;
-pub mod intake;
 pub mod frontier;
+pub mod intake;
 pub mod partitioning;
 pub mod producer;
 mod progress;

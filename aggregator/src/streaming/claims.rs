@@ -114,8 +114,9 @@ mod tests {
 
     #[test]
     fn the_newest_claim_tells_the_floor_and_whoever_did_not_let_go_is_fenced_off() {
-        let standing =
-            Standing { rows: vec![row(0, 1, 10, 5, 1), row(0, 2, 11, 70, 0), row(0, 2, 12, 60, 0), row(1, 9, 13, 1, 1)] };
+        let standing = Standing {
+            rows: vec![row(0, 1, 10, 5, 1), row(0, 2, 11, 70, 0), row(0, 2, 12, 60, 0), row(1, 9, 13, 1, 1)],
+        };
         assert_eq!((standing.newest(0), standing.floor(0)), (2, 60));
         assert_eq!((standing.newest(7), standing.floor(7)), (0, 0));
         assert_eq!(standing.others(Uuid::from_u128(12)), BTreeSet::from([Uuid::from_u128(11)]));

@@ -41,7 +41,8 @@ pub(super) async fn publish(
             tracing::warn!(partition, offset, line, reason = dead.reason, "a line of the log cannot be read");
             let letter = DeadLetter { partition, offset, line, reason: &dead.reason, bytes: &dead.bytes };
             let published = letters.publish(letter).await;
-            published.map_err(|error| StoreError::Engine(format!("the dead-letter topic does not take a line: {error}")))?;
+            published
+                .map_err(|error| StoreError::Engine(format!("the dead-letter topic does not take a line: {error}")))?;
         }
     }
     Ok(())

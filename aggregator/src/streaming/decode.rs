@@ -141,7 +141,12 @@ pub(crate) fn decode(record: &Record) -> DecodedRecord {
                 accepted_at,
             }),
             Err(reason) => {
-                dead.push(DeadLine { line: number, organization: organization_of(bytes), reason, bytes: bytes.to_vec() });
+                dead.push(DeadLine {
+                    line: number,
+                    organization: organization_of(bytes),
+                    reason,
+                    bytes: bytes.to_vec(),
+                });
             }
         }
     }

@@ -120,7 +120,6 @@ impl Group {
             DuplicateKind::Conflict => self.counts.conflict += 1,
         }
     }
-
 }
 
 /// How far a group of records reaches: per partition the offset behind its last record, and that record's stamp.

@@ -55,7 +55,8 @@ impl WriterTask {
             return Ok(());
         }
         let asked = self.log.offsets().committed(&missing, BROKERS_WITHIN).await;
-        let mut reads_from = asked.map_err(|error| StoreError::Engine(format!("committed offsets not told: {error}")))?;
+        let mut reads_from =
+            asked.map_err(|error| StoreError::Engine(format!("committed offsets not told: {error}")))?;
         for partition in missing {
             reads_from.entry(partition).or_insert(0);
         }
@@ -197,7 +198,8 @@ impl WriterTask {
     async fn pause(&mut self, length: Duration) {
         let quarter = length / 4;
         // Any spread will do: it keeps many writers from asking a store that comes back all at once.
-        let spread = quarter.mul_f64(f64::from(u8::try_from(uuid::Uuid::new_v4().as_u128() & 0xff).unwrap_or(0)) / 128.0);
+        let spread =
+            quarter.mul_f64(f64::from(u8::try_from(uuid::Uuid::new_v4().as_u128() & 0xff).unwrap_or(0)) / 128.0);
         let until = Instant::now() + length - quarter + spread;
         loop {
             tokio::select! {
@@ -222,7 +224,8 @@ impl WriterTask {
 
     /// Moves the floors of recovery to what is stored, now and then.
     pub(super) async fn move_floors_when_due(&mut self) {
-        let Some(session) = self.session.as_ref().filter(|_| self.floors_moved_at.elapsed() >= MOVE_FLOORS_EVERY) else {
+        let Some(session) = self.session.as_ref().filter(|_| self.floors_moved_at.elapsed() >= MOVE_FLOORS_EVERY)
+        else {
             return;
         };
         self.floors_moved_at = Instant::now();

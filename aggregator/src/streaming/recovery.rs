@@ -98,7 +98,8 @@ fn filter_with(mut filter: Filter, partition: u16, completed: &[(u16, EventId)])
 
 /// Events at and beyond the floors whose ids are not in the id table.
 fn without_ids(epoch: u16, claims: &BTreeMap<u16, Claim>) -> String {
-    let stretches = claims.iter().map(|(partition, claim)| format!("partition = {partition} AND offset >= {}", claim.floor));
+    let stretches =
+        claims.iter().map(|(partition, claim)| format!("partition = {partition} AND offset >= {}", claim.floor));
     let stretches = format!("epoch = {epoch} AND ({})", stretches.collect::<Vec<_>>().join(" OR "));
     format!("{stretches} AND (organization, id) NOT IN (SELECT organization, id FROM event_ids WHERE {stretches})")
 }

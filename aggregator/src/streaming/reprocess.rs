@@ -3,10 +3,10 @@
 //! It sets the group's committed offsets back, for which the brokers want the group to be empty: stop every aggregator, call
 //! this, start them again. Billing runs wait until the log is read to its end once more.
 
+use domain::time::Timestamp;
 use event_log::KafkaError;
 use event_log::frontier::Frontier;
 use event_log::settings::KafkaSettings;
-use domain::time::Timestamp;
 use std::collections::BTreeMap;
 
 /// Where reading begins again.
@@ -33,9 +33,8 @@ pub async fn reprocess(
         ReprocessFrom::Offset(offset) => written_below.keys().map(|partition| (*partition, offset)).collect(),
         ReprocessFrom::Time(time) => frontier.offsets_at(time.0.div_euclid(1_000)).await?,
     };
-    let back = |(partition, below): (u16, u64)| {
-        (partition, wanted.get(&partition).map_or(below, |offset| below.min(*offset)))
-    };
+    let back =
+        |(partition, below): (u16, u64)| (partition, wanted.get(&partition).map_or(below, |offset| below.min(*offset)));
     let next: BTreeMap<u16, u64> = written_below.into_iter().map(back).collect();
     frontier.set(next.clone()).await?;
     Ok(next)

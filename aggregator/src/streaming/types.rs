@@ -77,9 +77,7 @@ impl Progress {
     /// Records of the log that are not in the store yet.
     #[must_use]
     pub fn lag_records(&self) -> u64 {
-        let lag = |partition: &PartitionProgress| {
-            partition.log_end.unwrap_or(0).saturating_sub(partition.stored_below)
-        };
+        let lag = |partition: &PartitionProgress| partition.log_end.unwrap_or(0).saturating_sub(partition.stored_below);
         self.partitions.values().map(lag).sum()
     }
 }

@@ -126,7 +126,17 @@ impl Poller {
         number: Arc<AtomicU64>,
         changed: Arc<AtomicBool>,
     ) -> Self {
-        Self { consumer, records, stop, heard, number, changed, waiting: VecDeque::new(), full_since: None, paused: false }
+        Self {
+            consumer,
+            records,
+            stop,
+            heard,
+            number,
+            changed,
+            waiting: VecDeque::new(),
+            full_since: None,
+            paused: false,
+        }
     }
 
     pub(super) fn run(mut self) {

@@ -132,7 +132,11 @@ impl Bench {
     pub async fn check(&self) {
         let found = self.found().await;
         let (events, ids) = (found.events.len(), found.ids);
-        assert_eq!((events as u64, ids), (self.expected.events.len() as u64, ids), "events beside their expected number");
+        assert_eq!(
+            (events as u64, ids),
+            (self.expected.events.len() as u64, ids),
+            "events beside their expected number"
+        );
         assert_eq!(ids.0, ids.1, "ids have several rows");
         assert_eq!(events as u64, ids.0, "events and id rows differ in number");
         assert_eq!(found.apart, 0, "an event and its id row stand at different positions");
@@ -145,7 +149,9 @@ impl Bench {
 
     async fn found(&self) -> Found {
         let client = self.client();
-        let all = |table: &str| format!("SELECT transaction_id, toUnixTimestamp64Micro(timestamp), properties FROM {table}");
+        let all = |table: &str| {
+            format!("SELECT transaction_id, toUnixTimestamp64Micro(timestamp) AS at, properties FROM {table}")
+        };
         let positions = "SELECT count() FROM events AS e INNER JOIN event_ids AS i ON e.id = i.id \
             WHERE (e.epoch, e.partition, e.offset, e.line) != (i.epoch, i.partition, i.offset, i.line)";
         let ids = "SELECT count(), uniqExact(organization, id) FROM event_ids";

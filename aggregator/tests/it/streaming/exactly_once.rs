@@ -26,16 +26,19 @@ async fn what_is_in_the_log_is_stored_once_and_reading_it_again_changes_nothing(
     bench.void("t5").await;
     bench.send(&sent).await;
     bench.void("t6").await;
-    let copies: Vec<Sent> =
-        sent[..30].iter().cloned().chain(sent[10..20].iter().map(restamped)).chain(sent[15..25].iter().map(conflicting)).collect();
+    let copies: Vec<Sent> = sent[..30]
+        .iter()
+        .cloned()
+        .chain(sent[10..20].iter().map(restamped))
+        .chain(sent[15..25].iter().map(conflicting))
+        .collect();
     bench.send(&copies).await;
     bench.send(&copies).await;
     let cut = bench.settled().await;
     bench.check().await;
     let store = bench.store().await;
     let counts = store.rejection_counts(bench.organization, None, None).await.unwrap();
-    let expected =
-        [(RejectionReason::Conflict, 10), (RejectionReason::Restamped, 10), (RejectionReason::Voided, 2)];
+    let expected = [(RejectionReason::Conflict, 10), (RejectionReason::Restamped, 10), (RejectionReason::Voided, 2)];
     assert_eq!(counts, expected);
     assert_eq!(store.verify_unique_ids().await.unwrap().doubtful, 0);
 
@@ -90,7 +93,7 @@ async fn a_void_before_and_after_its_event_takes_it_out_of_the_usage() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_stored_before_their_metric_exists_or_changes_count_for_it_too() {
-    let mut bench = Bench::new(TestEngine::shared()).await;
+    let bench = Bench::new(TestEngine::shared()).await;
     let start = async |field: Option<&str>| {
         let metrics: Vec<(&str, Aggregation, Option<&str>, &[&str])> = match field {
             Some(field) => vec![("api", Aggregation::Sum, Some(field), &[])],
@@ -100,8 +103,9 @@ async fn events_stored_before_their_metric_exists_or_changes_count_for_it_too() 
         StreamingWriter::start(bench.config.clone(), bench.kafka.clone(), bench.settings(), catalog).await.unwrap()
     };
     let (none, v, w) = (start(None).await, Some("v"), Some("w"));
-    let sent: Vec<Sent> =
-        (0..30).map(|n| Sent::new(&format!("t{n}"), "api", "c", MARCH + n, &format!("{{\"v\":{n},\"w\":\"0.5\"}}"))).collect();
+    let sent: Vec<Sent> = (0..30)
+        .map(|n| Sent::new(&format!("t{n}"), "api", "c", MARCH + n, &format!("{{\"v\":{n},\"w\":\"0.5\"}}")))
+        .collect();
     bench.log.append(&crate::support::batch(bench.organization, &sent[..10])).await.unwrap();
     bench.settled().await;
     none.close().await;

@@ -9,20 +9,21 @@ async fn writers_that_come_and_go_under_load_share_the_partitions_and_store_each
     let mut bench = Bench::new(TestEngine::shared()).await;
     let first = bench.writer().await;
     until_ready(&first).await;
-    let mut second = None;
-    for round in 0..60 {
-        bench.send(&events(round * 100, 150)).await;
+    let second = bench.mortal_writer();
+    let owned = || [&first, &second.writer].map(|writer| writer.progress().partitions.len());
+    let mut sent = 0;
+    while owned().contains(&0) {
+        assert!(sent < 60_000, "the partitions are not shared: {:?}", owned());
+        bench.send(&events(sent, 150)).await;
+        sent += 100;
         tokio::time::sleep(Duration::from_millis(20)).await;
-        match round {
-            10 => second = Some(bench.mortal_writer()),
-            45 => second.take().unwrap().kill(),
-            _ => {}
-        }
-        if round == 44 {
-            let owned = [&first, &second.as_ref().unwrap().writer].map(|one| one.progress().partitions.len());
-            assert_eq!(owned.iter().sum::<usize>(), usize::from(PARTITIONS), "{owned:?}");
-            assert!(owned.iter().all(|number| *number > 0), "{owned:?}");
-        }
+    }
+    assert_eq!(owned().iter().sum::<usize>(), usize::from(PARTITIONS), "{:?}", owned());
+    second.kill();
+    for _ in 0..20 {
+        bench.send(&events(sent, 150)).await;
+        sent += 100;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     bench.settled().await;
     bench.check().await;
