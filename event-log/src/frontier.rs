@@ -100,7 +100,9 @@ impl Frontier {
         let partitions = self.partitions;
         self.ask(move |consumer, topic| {
             let mut asked = TopicPartitionList::new();
-            (0..partitions).for_each(|partition| drop(asked.add_partition(topic, i32::from(partition))));
+            for partition in 0..partitions {
+                asked.add_partition(topic, i32::from(partition));
+            }
             let committed = consumer.committed_offsets(asked, ANSWER_WITHIN)?;
             Ok(super::consumer::numbers_of(&committed))
         })

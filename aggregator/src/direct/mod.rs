@@ -2,7 +2,7 @@
 //!
 //! The path of a batch, a file each:
 //! 1. [`handle`]: room is reserved (`admit`), the batch is handed to the one writer task (`accept`)
-//! 2. [`task`]: takes what is waiting while the previous insert is under way
+//! 2. [`task`]: takes what is waiting while the previous insert is under way; [`departure`] says when a small group goes
 //! 3. [`group`]: which rows are new; [`crate::writing`]: how that is known, and how rows become blocks
 //! 4. [`crate::writing::commit`]: `events` first, then `event_ids` (the commit record) together with `losers` and `voids`;
 //!    then the answers
@@ -14,6 +14,7 @@
 //! Failure behaviour: an insert that fails answers its requests with [`AcceptError::MaybeKept`], everything that waits with
 //! [`AcceptError::Unavailable`], and nothing is taken until recovery went through.
 
+mod departure;
 mod group;
 mod handle;
 mod recovery;

@@ -197,10 +197,9 @@ impl WriterTask {
     /// Waits, give or take a quarter, and hears of rebalances meanwhile.
     async fn pause(&mut self, length: Duration) {
         let quarter = length / 4;
-        // Any spread will do: it keeps many writers from asking a store that comes back all at once.
-        let spread =
-            quarter.mul_f64(f64::from(u8::try_from(uuid::Uuid::new_v4().as_u128() & 0xff).unwrap_or(0)) / 128.0);
-        let until = Instant::now() + length - quarter + spread;
+        // Any spread will do: it keeps many writers from asking a store that comes back all at once. A byte fits a u32.
+        let dice = u32::try_from(uuid::Uuid::new_v4().as_u128() & 0xff).unwrap_or(0);
+        let until = Instant::now() + length - quarter + quarter * dice / 128;
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(until) => return,
