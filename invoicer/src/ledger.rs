@@ -92,3 +92,7 @@ fn read_currency(row: &AnyRow, column: &str) -> Result<Currency, LedgerError> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(all(test, postgres_installed))]
+#[allow(clippy::duplicate_mod)] // One text, two databases.
+#[path = "ledger/tests.rs"]
+mod tests_on_postgres;

@@ -341,3 +341,7 @@ impl RunObserver for Collected {
 
 #[cfg(test)]
 mod tests;
+#[cfg(all(test, postgres_installed))]
+#[allow(clippy::duplicate_mod)] // One text, two databases.
+#[path = "run/tests.rs"]
+mod tests_on_postgres;

@@ -1,5 +1,5 @@
-//! A small world for tests: a catalog in memory, usage that is a function of who, what and when, a ledger on a real SQLite
-//! file, and runs that are cut off at any await.
+//! A small world for tests: a catalog in memory, usage that is a function of who, what and when, a ledger on a real database,
+//! and runs that are cut off at any await.
 
 use crate::due::Reach;
 use crate::inputs::{BillingInputs, InputError, World};
@@ -121,6 +121,8 @@ impl Catalog {
             created_at: at(started_at),
             pay_in_advance: false,
             trial_period_days: 0,
+            anchor_at: None,
+            ending: domain::catalog::Ending::Bills,
         });
         id
     }
@@ -218,18 +220,41 @@ pub struct Bench {
     pub runs: BillingRuns,
     pub clock: Arc<FixedClock>,
     portions: Portions,
-    folder: tempfile::TempDir,
+    place: Place,
+}
+
+/// A new, empty database.
+pub struct Place {
+    pub url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Place {
+    /// Of the kind that a test module is named after.
+    pub async fn for_module(module: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = if module.contains("postgres") {
+            test_postgres::TestPostgres::shared().database().await.unwrap()
+        } else {
+            format!("sqlite://{}", folder.path().join("ledger.db").display())
+        };
+        Self { url, _folder: folder }
+    }
+
+    pub async fn open(&self) -> Database {
+        Database::open(&self.url).await.unwrap()
+    }
 }
 
 impl Bench {
     pub async fn new(catalog: Catalog) -> Self {
-        Self::in_portions(catalog, Portions::default()).await
+        Self::on("sqlite", catalog, Portions::default()).await
     }
 
-    /// A bench whose runs rate and write a few things at a time.
-    pub async fn in_portions(catalog: Catalog, portions: Portions) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let database = Database::open_in(folder.path()).await.unwrap();
+    /// On the database that `module` is named after; its runs rate and write so much at a time.
+    pub async fn on(module: &str, catalog: Catalog, portions: Portions) -> Self {
+        let place = Place::for_module(module).await;
+        let database = place.open().await;
         let inputs = Arc::new(FakeInputs {
             catalog: Mutex::new(catalog),
             position: AtomicU64::new(1),
@@ -239,12 +264,12 @@ impl Bench {
         });
         let clock = FixedClock::at(at("2026-08-01T00:00:00Z"));
         let runs = BillingRuns::open(database, inputs.clone(), clock.clone(), portions).await.unwrap();
-        Self { inputs, runs, clock, portions, folder }
+        Self { inputs, runs, clock, portions, place }
     }
 
     /// The same ledger as another process sees it.
     pub async fn other_process(&self) -> BillingRuns {
-        let database = Database::open_in(self.folder.path()).await.unwrap();
+        let database = self.place.open().await;
         let clock: SharedClock = self.clock.clone();
         BillingRuns::open(database, self.inputs.clone(), clock, self.portions).await.unwrap()
     }

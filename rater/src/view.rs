@@ -218,7 +218,7 @@ impl RatingView {
     /// # Errors
     /// When its plan or its customer is missing, or the customer's timezone unreadable.
     pub fn usage_calendar(&self, subscription: &Subscription) -> Result<Option<BillingCalendar>, ViewError> {
-        let Some(started_at) = subscription.started_at else {
+        let Some(anchor) = subscription.anchor() else {
             return Ok(None);
         };
         let (_, zones) = self
@@ -227,7 +227,7 @@ impl RatingView {
             .ok_or(ViewError::UnknownCustomer(subscription.customer_id))?;
         let plan = &self.plan_at(subscription.plan_id, subscription.created_at)?.plan;
         let interval = usage_interval(plan);
-        Ok(Some(BillingCalendar::new(interval, subscription.billing_time, started_at, zones.clone()?)))
+        Ok(Some(BillingCalendar::new(interval, subscription.billing_time, anchor, zones.clone()?)))
     }
 
     /// Whether a version of a plan charges `code`.

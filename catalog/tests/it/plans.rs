@@ -1,6 +1,6 @@
 //! Plans, their charges and versions, and simulation.
 
-use crate::world::{Tenant, World, id_of};
+use super::world::{Tenant, World, id_of};
 use catalog::BillingScope;
 use domain::ids::PlanId;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! The list of routes: what the document tells is served, what the contract has and nobody serves is 501.
 
-use crate::world::World;
+use super::world::World;
 use axum::http::Method;
 use serde_json::Value;
 

@@ -54,6 +54,8 @@ fn subscription(customer: &Customer, plan: &RatablePlan) -> Subscription {
         created_at: at("2026-01-01T00:00:00Z"),
         pay_in_advance: false,
         trial_period_days: 0,
+        anchor_at: None,
+        ending: domain::catalog::Ending::Bills,
     }
 }
 

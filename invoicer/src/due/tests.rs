@@ -61,6 +61,8 @@ impl World {
             created_at: at(started_at),
             pay_in_advance: false,
             trial_period_days: 0,
+            anchor_at: None,
+            ending: domain::catalog::Ending::Bills,
         };
         Self { subscription, customer, plans: vec![ratable(plan)] }
     }

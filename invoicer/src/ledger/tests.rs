@@ -1,4 +1,4 @@
-//! The ledger on a real SQLite file.
+//! The ledger on a real database: that which the module is named after.
 
 use super::frontiers::{FrontierKey, FrontierMove};
 use super::invoices::{InvoiceFilter, PageOf};
@@ -6,6 +6,7 @@ use super::runs::{RunScope, RunStatus};
 use super::write::{BatchContext, NewInvoice};
 use super::*;
 use crate::due::{Chain, Frontier, Part, Reach};
+use crate::testing::Place;
 use crate::model::{Fee, FeeKind, FeeVersions, Invoice, InvoiceKind, InvoiceStatus};
 use catalog::database::Database;
 use domain::ids::{BillingRunId, ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId, PlanId};
@@ -17,15 +18,15 @@ use sqlx::{AnyConnection, Connection};
 
 struct Book {
     database: Database,
-    _folder: tempfile::TempDir,
+    _place: Place,
 }
 
 impl Book {
     async fn open() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let database = Database::open_in(folder.path()).await.unwrap();
+        let place = Place::for_module(module_path!()).await;
+        let database = place.open().await;
         database.migrate(schema::COMPONENT, schema::MIGRATIONS).await.unwrap();
-        Self { database, _folder: folder }
+        Self { database, _place: place }
     }
 
     async fn connection(&self) -> sqlx::pool::PoolConnection<sqlx::Any> {

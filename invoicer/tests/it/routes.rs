@@ -1,6 +1,6 @@
 //! The routes: who sees what, in which form, and what is refused.
 
-use crate::support::{ADMIN, Answer, Installation, Tenant, at, from, text};
+use super::support::{ADMIN, Answer, Installation, Tenant, at, from, text};
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
