@@ -23,7 +23,10 @@ impl ClockMoved for BillingRuns {
 
 /// The ledger's rows of an organization, children first. Cuts name nobody and stay.
 const WIPE: &[&str] = &[
+    "DELETE FROM invoice_settlements WHERE organization_id = $1",
+    "DELETE FROM invoice_reminders WHERE organization_id = $1",
     "DELETE FROM fees WHERE organization_id = $1",
+    "UPDATE invoices SET regenerated_from = NULL WHERE organization_id = $1",
     "DELETE FROM invoices WHERE organization_id = $1",
     "DELETE FROM invoice_counters WHERE organization_id = $1",
     "DELETE FROM billing_frontiers WHERE organization_id = $1",

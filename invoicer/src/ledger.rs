@@ -11,6 +11,7 @@
 //! On an error nothing of the transaction is kept.
 
 pub mod bulk;
+pub mod counted;
 pub mod drafts;
 pub mod fees;
 pub mod frontiers;

@@ -4,7 +4,8 @@
 //! - [`scheduler`], or `POST /v1/billing_runs` ([`api`]): who starts a run
 //! - [`run`]: its stages; [`inputs`]: what it needs from catalog, event store and rater
 //! - [`due`]: which stretches of which subscriptions are due
-//! - [`assemble`], [`charge_fee`]: flat fees and rated usage on invoices ([`model`])
+//! - [`assemble`], [`charge_fee`], [`commitment`], [`mod@tax`]: flat fees, rated usage, minimum commitments and taxes on invoices
+//!   ([`model`])
 //! - [`ledger`]: written in one transaction with numbers and frontiers; read by [`api`]
 //! - [`prove`]: one fee counted again; [`preview`]: what the open period comes to so far
 //!
@@ -17,6 +18,7 @@
 pub mod api;
 pub mod assemble;
 pub mod charge_fee;
+pub mod commitment;
 pub mod due;
 mod fee_period;
 mod hooks;
@@ -28,6 +30,7 @@ pub mod preview;
 pub mod prove;
 pub mod run;
 pub mod scheduler;
+pub mod tax;
 
 pub use api::{InvoicerState, openapi, router};
 pub use inputs::{BillingInputs, DirectInputs, InputError};

@@ -12,6 +12,7 @@ mod execute;
 mod finalize;
 pub mod plan;
 pub mod progress;
+pub mod terms;
 mod write;
 
 use crate::due::Reach;

@@ -38,6 +38,7 @@ pub struct Catalog {
     pub plans: Vec<Plan>,
     pub metrics: Vec<Metric>,
     pub sandboxes: HashMap<OrganizationId, Timestamp>,
+    pub terms: catalog::BillingTerms,
 }
 
 impl Catalog {
@@ -154,7 +155,15 @@ impl BillingInputs for FakeInputs {
         let customers = all.customers.into_iter().filter(|customer| here(customer.organization)).collect();
         let subscriptions = all.subscriptions.into_iter().filter(|one| here(one.organization)).collect();
         let view = Arc::new(RatingView::new(customers, subscriptions, all.plans, all.metrics));
-        Ok(World { view, sandboxes: all.sandboxes })
+        Ok(World { view, terms: Arc::new(all.terms), sandboxes: all.sandboxes })
+    }
+
+    async fn customer_world(
+        &self,
+        organization: OrganizationId,
+        _customer: CustomerId,
+    ) -> Result<World, InputError> {
+        self.world(Some(organization)).await
     }
 
     async fn cut(&self) -> Result<Cut, InputError> {

@@ -8,7 +8,7 @@ use domain::ids::CustomerId;
 use domain::time::Timestamp;
 use http_api::validation::sent;
 use http_api::{ApiError, Checks, ExactDecimal};
-use num_traits::ToPrimitive;
+use bigdecimal::num_traits::ToPrimitive;
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use utoipa::ToSchema;

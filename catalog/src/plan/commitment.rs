@@ -26,7 +26,9 @@ const PATTERN: u128 = u128::from_be_bytes(*b"minimum_commitm\0");
 /// The one type that acts.
 const KIND: &str = "minimum_commitment";
 
-fn commitment_id(plan: PlanId) -> Uuid {
+/// The id of a plan's minimum commitment.
+#[must_use]
+pub fn commitment_id(plan: PlanId) -> Uuid {
     Uuid::from_u128(plan.0.as_u128() ^ PATTERN)
 }
 

@@ -5,6 +5,8 @@ use crate::database::DatabaseError;
 use crate::fields::SharedChecks;
 use http_api::validation::sent;
 use http_api::{ApiError, Checks, ExactDecimal};
+use bigdecimal::BigDecimal;
+use domain::quantity::Quantity;
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
@@ -99,10 +101,13 @@ pub struct TaxUpdate {
 }
 
 fn check_rate(checks: &mut Checks, rate: &ExactDecimal) {
-    if rate.0 < 0.into() {
+    let (least, most) = (BigDecimal::from(0), BigDecimal::from(MAX_RATE));
+    if rate.0 < least {
         checks.broken("rate", "Input should be greater than or equal to 0", rate.to_string());
-    } else if rate.0 > MAX_RATE.into() {
+    } else if rate.0 > most {
         checks.broken("rate", format!("a rate is a fraction: at most {MAX_RATE}"), rate.to_string());
+    } else if let Err(fault) = Quantity::parse(&rate.to_string()) {
+        checks.broken("rate", fault.to_string(), rate.to_string());
     }
 }
 

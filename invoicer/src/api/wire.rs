@@ -6,6 +6,7 @@ mod invoice;
 mod preview;
 mod proof;
 mod run;
+mod tax;
 
 pub use fee::FeeRecord;
 pub use invoice::{InvoiceRecord, LineItem};

@@ -7,6 +7,16 @@
 use domain::period::{Period, Proration};
 use domain::time::Timestamp;
 
+/// Local days of `period` owed for `[from, to)` when the subscription goes on with another plan at `to`: that day is the other
+/// plan's.
+#[must_use]
+pub fn share_handed_over(period: &Period, from: Timestamp, to: Timestamp) -> Proration {
+    if to >= period.end {
+        return share_owed(period, from, to);
+    }
+    period.proration_by_days(period.day_of(from), period.day_of(to))
+}
+
 /// Local days of `period` owed for `[from, to)`, a stretch inside it that ends at its end or with the subscription.
 #[must_use]
 pub fn share_owed(period: &Period, from: Timestamp, to: Timestamp) -> Proration {

@@ -74,7 +74,12 @@ impl World {
     }
 
     fn due(&self, frontiers: &Frontiers, as_of: Timestamp, reach: Reach) -> DueList {
-        let billable = Billable { subscription: &self.subscription, customer: &self.customer, plans: &self.plans };
+        let billable = Billable {
+            subscription: &self.subscription,
+            customer: &self.customer,
+            plans: &self.plans,
+            terms: &BillingTerms::default(),
+        };
         due_of(billable, frontiers, as_of, reach).unwrap()
     }
 

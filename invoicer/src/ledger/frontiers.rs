@@ -136,6 +136,7 @@ fn part_text(part: Part) -> &'static str {
     match part {
         Part::PlanFee => "plan_fee",
         Part::Usage => "usage",
+        Part::Commitment => "commitment",
     }
 }
 
@@ -143,6 +144,7 @@ fn part_of(text: &str) -> Result<Part, LedgerError> {
     match text {
         "plan_fee" => Ok(Part::PlanFee),
         "usage" => Ok(Part::Usage),
+        "commitment" => Ok(Part::Commitment),
         _ => Err(LedgerError::corrupt("billing_frontiers.part", text)),
     }
 }

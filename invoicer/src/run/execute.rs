@@ -13,19 +13,24 @@
 use super::plan::{Problems, RunPlan, plan_run};
 use super::progress::{RunObserver, RunProgress};
 use super::{RunError, Shared, finalize, write};
-use crate::assemble::{PlannedInvoice, assemble};
+use super::terms::{applied_taxes, commitment_on};
+use crate::assemble::{PlannedInvoice, PlannedLine, assemble};
 use crate::charge_fee::ChargeFees;
+use crate::commitment::{Billed, counts};
 use crate::due::Part;
 use crate::inputs::World;
+use crate::ledger::counted;
 use crate::ledger::frontiers::{self, FrontierKey, FrontierMove};
 use crate::ledger::runs::{self, RunRecord, RunStatus};
 use crate::ledger::write::{BatchContext, NewInvoice};
 use crate::model::{Fee, Invoice};
+use catalog::billing::{BillingTerms, UnknownTax};
 use domain::ids::{BillingRunId, SubscriptionId};
 use domain::money::MoneyError;
 use domain::position::Cut;
 use rater::{RateProblem, RatedItem, RatingItem};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// Planning again after another run got ahead; each time some run has made progress.
 const MAX_PASSES: usize = 1000;
@@ -48,6 +53,8 @@ enum LeftOut {
     Rating(#[from] RateProblem),
     #[error(transparent)]
     Money(#[from] MoneyError),
+    #[error(transparent)]
+    Tax(#[from] UnknownTax),
     #[error("an earlier period of it is not billed")]
     Earlier,
 }
@@ -132,8 +139,13 @@ impl Execution<'_> {
 
     /// Rates and writes a plan; answers whether another run billed some of it meanwhile.
     async fn bill_plan(&mut self, world: &World, plan: RunPlan) -> Result<bool, RunError> {
-        let mut open_lines = lines_by_subscription(&plan.invoices);
-        let mut unbilled: HashSet<FrontierKey> = HashSet::new();
+        let mut assembler = Assembler {
+            run: self.record.id,
+            terms: world.terms.clone(),
+            billed: self.billed_before(&plan.invoices).await?,
+            unbilled: HashSet::new(),
+            open_lines: lines_by_subscription(&plan.invoices),
+        };
         let mut overtaken = false;
         let at_once = self.shared.portions.stretches_rated;
         let mut planned = plan.invoices.into_iter().peekable();
@@ -145,15 +157,24 @@ impl Execution<'_> {
                 chunk.push(next);
             }
             let rated = self.rate(world, &chunk).await?;
-            let run = self.record.id;
-            let assembled =
-                in_background(move || Assembler { run, unbilled, open_lines }.assemble_all(chunk, rated)).await?;
+            let assembled = in_background(move || assembler.assemble_all(chunk, rated)).await?;
             self.problems.extend(assembled.problems);
-            (unbilled, open_lines) = (assembled.left.unbilled, assembled.left.open_lines);
+            assembler = assembled.left;
             self.enter(RunStatus::Invoicing).await?;
             overtaken |= write::in_batches(self, assembled.invoices).await?;
         }
         Ok(overtaken)
+    }
+
+    /// What was billed towards the commitments in the plan, before anything of the plan is written.
+    async fn billed_before(&self, planned: &[PlannedInvoice]) -> Result<Billed, RunError> {
+        let lines = planned.iter().flat_map(|invoice| &invoice.lines);
+        let dues: Vec<_> = lines.filter(|line| line.due.part == Part::Commitment).map(|line| line.due).collect();
+        let Some(since) = dues.iter().map(|due| due.from).min() else { return Ok(Billed::default()) };
+        let mut subscriptions: Vec<SubscriptionId> = dues.iter().map(|due| due.subscription).collect();
+        subscriptions.sort_unstable();
+        subscriptions.dedup();
+        Ok(counted::read(&mut *self.shared.connection().await?, &subscriptions, since).await?)
     }
 
     async fn rate(&self, world: &World, chunk: &[PlannedInvoice]) -> Result<Vec<RatedItem>, RunError> {
@@ -206,6 +227,9 @@ fn lines_by_subscription(planned: &[PlannedInvoice]) -> HashMap<SubscriptionId, 
 /// Puts rated usage on planned invoices; carried from chunk to chunk.
 struct Assembler {
     run: BillingRunId,
+    terms: Arc<BillingTerms>,
+    /// What counts towards commitments: billed before the plan, and what the plan has put on invoices so far.
+    billed: Billed,
     /// What could not be billed: later periods of it must wait.
     unbilled: HashSet<FrontierKey>,
     /// Lines of each subscription that are on no invoice yet.
@@ -231,7 +255,10 @@ impl Assembler {
                 usage.push(if line.due.part == Part::Usage { rated.next() } else { None });
             }
             match self.assemble_one(&mut maker, planned, usage) {
-                Ok(invoice) => invoices.push(self.with_moves(planned, invoice)),
+                Ok(invoice) => {
+                    self.note_counted(&invoice);
+                    invoices.push(self.with_moves(planned, invoice));
+                }
                 Err(why) => {
                     self.unbilled.extend(planned.lines.iter().map(|line| FrontierKey::from(&line.due)));
                     problems.note(format_args!("customer {} at {}", planned.customer, planned.due_at), why);
@@ -251,13 +278,27 @@ impl Assembler {
             return Err(LeftOut::Earlier);
         }
         let mut usage = usage.into_iter().flatten();
-        assemble(planned, Some(self.run), |line| -> Result<Vec<Fee>, LeftOut> {
+        let others = |line: &PlannedLine, beside: &[Fee]| -> Result<Vec<Fee>, LeftOut> {
+            if line.due.part == Part::Commitment {
+                return Ok(commitment_on(&self.terms, line, beside, &self.billed)?.into_iter().collect());
+            }
             // Rating answers every stretch it is asked, in order.
             match usage.next() {
                 Some(rated) => Ok(maker.of(line, rated.fees?)),
                 None => Ok(Vec::new()),
             }
-        })
+        };
+        let taxes = |fee: &Fee| Ok(applied_taxes(&self.terms, planned.organization, planned.customer, fee)?);
+        assemble(planned, Some(self.run), others, taxes)
+    }
+
+    fn note_counted(&mut self, invoice: &Invoice) {
+        for fee in invoice.fees.iter().filter(|fee| counts(fee.kind)) {
+            let committed = fee.plan.and_then(|plan| self.terms.plan(plan, fee.versions.plan));
+            if let (Some(subscription), true) = (fee.subscription, committed.is_some_and(|one| one.commitment.is_some())) {
+                self.billed.note(subscription, fee.from, fee.amount);
+            }
+        }
     }
 
     fn with_moves(&mut self, planned: &PlannedInvoice, invoice: Invoice) -> NewInvoice {

@@ -3,8 +3,11 @@
 use crate::ledger::LedgerError;
 use crate::ledger::fees::StoredFee;
 use crate::model::{FeeKind, FeePayment, FeeVersions};
+use super::tax::AppliedTaxRecord;
+use crate::tax::exact_tax;
 use domain::ids::{ChargeId, CustomerId, FeeId, InvoiceId, PlanId, SubscriptionId};
 use domain::position::Cut;
+use domain::quantity::Quantity;
 use domain::time::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -32,6 +35,9 @@ pub struct FeeRecord {
     /// By which commitment.
     #[schema(value_type = Option<uuid::Uuid>)]
     pub commitment_id: Option<uuid::Uuid>,
+    /// The fee of a closed period that it corrects.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub adjusted_fee_id: Option<FeeId>,
     /// Who owes it.
     #[schema(value_type = uuid::Uuid)]
     pub customer_id: CustomerId,
@@ -43,8 +49,14 @@ pub struct FeeRecord {
     pub amount_cents: String,
     /// The same before rounding.
     pub precise_amount_cents: String,
-    /// Taxes.
+    /// Taxes, rounded for this fee alone: an invoice's need not be the sum of them.
     pub taxes_amount_cents: String,
+    /// The same before rounding.
+    pub taxes_precise_amount_cents: String,
+    /// Sum of the rates.
+    pub taxes_rate: String,
+    /// Each tax with its base and amount.
+    pub applied_taxes: Vec<AppliedTaxRecord>,
     /// With taxes.
     pub total_amount_cents: String,
     /// Quantity.
@@ -96,14 +108,20 @@ impl FeeRecord {
             charge_id: fee.charge,
             plan_id: fee.plan,
             subscription_id: fee.subscription,
-            commitment_id: None,
+            commitment_id: (fee.kind == FeeKind::Commitment)
+                .then(|| fee.plan.map(catalog::plan::commitment::commitment_id))
+                .flatten(),
+            adjusted_fee_id: fee.adjusts,
             customer_id: fee.customer,
             fee_type: fee.kind,
             currency: fee.currency.to_string(),
             amount_cents: fee.amount.to_string(),
             precise_amount_cents: fee.precise_amount.clone(),
-            taxes_amount_cents: "0".into(),
-            total_amount_cents: fee.amount.to_string(),
+            taxes_amount_cents: fee.tax.to_string(),
+            taxes_precise_amount_cents: exact_tax(fee.amount, &fee.taxes).to_string(),
+            taxes_rate: fee.taxes.iter().map(|tax| &tax.tax_rate).sum::<Quantity>().to_string(),
+            applied_taxes: fee.taxes.iter().map(|tax| AppliedTaxRecord::of(tax, fee.amount)).collect(),
+            total_amount_cents: fee.amount.plus(fee.tax)?.to_string(),
             units: fee.units.clone(),
             events_count: fee.events_count,
             event_fingerprint: fee.fingerprint.clone(),
