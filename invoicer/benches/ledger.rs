@@ -39,7 +39,11 @@ fn new_invoice(organization: OrganizationId) -> NewInvoice {
         due_date: to,
         paid_at: None,
         run: None,
+        regenerated_from: None,
+        entity: None,
         fees,
+        subtotal: MinorUnits(1500),
+        taxes: invoicer::tax::InvoiceTaxes::default(),
         total: MinorUnits(1500),
     };
     let key = FrontierKey { subscription, part: Part::Usage, chain: Chain::Main };
@@ -67,6 +71,8 @@ fn fee(subscription: SubscriptionId, place: usize, from: Timestamp, to: Timestam
         to,
         versions: FeeVersions { plan: 1, metric: Some(1) },
         properties: r#"{"amount":"0.003","charge_model":"standard"}"#.into(),
+        taxes: Vec::new(),
+        adjusts: None,
     }
 }
 

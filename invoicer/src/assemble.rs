@@ -164,7 +164,7 @@ pub fn assemble<E: From<MoneyError>>(
         fee.taxes = taxes(fee)?;
     }
     let subtotal = total_of(&fees)?;
-    let taxes = taxes_of(&fees)?;
+    let taxes = taxes_of(fees.iter().map(|fee| (fee.amount, fee.taxes.as_slice())))?;
     let total = subtotal.plus(taxes.amount)?;
     let status = status_at(planned.issued_at, planned.as_of, total);
     let (period_start, period_end) = period_of(planned);

@@ -5,6 +5,7 @@
 //! be filled up again from its own lines.
 
 use crate::assemble::PlannedLine;
+use crate::ledger::fees::StoredFee;
 use crate::model::{Fee, FeeKind, FeeVersions};
 use catalog::plan::wire::MinimumCommitment;
 use domain::ids::{FeeId, SubscriptionId};
@@ -68,7 +69,7 @@ impl Billed {
     }
 }
 
-/// The fee that fills a stretch up; absent when nothing is lacking.
+/// The fee that fills a stretch up; of 0 when nothing is lacking, so that a draft that is rated again can be filled up again.
 ///
 /// # Errors
 /// Past 64 bits.
@@ -76,13 +77,10 @@ pub fn commitment_fee(
     line: &PlannedLine,
     commitment: &MinimumCommitment,
     counted: MinorUnits,
-) -> Result<Option<Fee>, MoneyError> {
+) -> Result<Fee, MoneyError> {
     let target = line.due.share.of_minor_units(MinorUnits(commitment.amount_cents));
     let filling = Filling { commitment_cents: target, counted_cents: counted };
     let amount = filling.lacking()?;
-    if amount == MinorUnits::ZERO {
-        return Ok(None);
-    }
     let plan = &line.plan.plan;
     let cents = Quantity::from(amount.0);
     let name = commitment.invoice_display_name.clone();
@@ -90,7 +88,7 @@ pub fn commitment_fee(
         "commitment_cents": filling.commitment_cents, "counted_cents": filling.counted_cents,
         "amount_cents": commitment.amount_cents, "days": line.due.share.days, "days_of_period": line.due.share.of,
     });
-    Ok(Some(Fee {
+    Ok(Fee {
         id: FeeId(uuid::Uuid::now_v7()),
         kind: FeeKind::Commitment,
         subscription: Some(line.due.subscription),
@@ -111,7 +109,57 @@ pub fn commitment_fee(
         properties: properties.to_string(),
         taxes: Vec::new(),
         adjusts: None,
-    }))
+    })
+}
+
+/// A commitment fee of a draft, filled up again after the draft's usage was rated again.
+///
+/// # Errors
+/// Past 64 bits, or when the fee's properties cannot be read.
+pub fn refilled(stored: &StoredFee, before: &[StoredFee], usage: &[(i64, Fee)]) -> Result<Fee, RefillError> {
+    let mut properties: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&stored.properties)?;
+    let mut filling: Filling = serde_json::from_str(&stored.properties)?;
+    let inside = |subscription, from| subscription == stored.subscription && (stored.from..stored.to).contains(&from);
+    let old = before.iter().filter(|fee| fee.kind == FeeKind::Charge && inside(fee.subscription, fee.from));
+    let new = usage.iter().map(|(_, fee)| fee).filter(|fee| inside(fee.subscription, fee.from));
+    let changes = old.map(|fee| MinorUnits(-fee.amount.0)).chain(new.map(|fee| fee.amount));
+    filling.counted_cents = changes.into_iter().try_fold(filling.counted_cents, MinorUnits::plus)?;
+    properties.insert("counted_cents".into(), serde_json::json!(filling.counted_cents));
+    let amount = filling.lacking()?;
+    let cents = Quantity::from(amount.0);
+    Ok(Fee {
+        id: stored.id,
+        kind: FeeKind::Commitment,
+        subscription: stored.subscription,
+        plan: stored.plan,
+        charge: None,
+        line_key: stored.line_key.clone(),
+        description: stored.description.clone(),
+        metric_code: None,
+        units: Quantity::ONE,
+        unit_amount: cents.clone(),
+        amount,
+        precise_amount: cents,
+        events_count: 0,
+        fingerprint: None,
+        from: stored.from,
+        to: stored.to,
+        versions: stored.versions,
+        properties: serde_json::Value::Object(properties).to_string(),
+        taxes: stored.taxes.clone(),
+        adjusts: None,
+    })
+}
+
+/// Why a commitment fee cannot be filled up again.
+#[derive(Debug, thiserror::Error)]
+pub enum RefillError {
+    /// Amounts past 64 bits.
+    #[error(transparent)]
+    Money(#[from] MoneyError),
+    /// Its properties are not what this program wrote.
+    #[error("the properties of a commitment fee cannot be read: {0}")]
+    Properties(#[from] serde_json::Error),
 }
 
 #[cfg(test)]

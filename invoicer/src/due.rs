@@ -13,7 +13,7 @@
 
 mod share;
 
-pub use share::{share_handed_over, share_owed};
+pub use share::{share_handed_over, share_of, share_owed};
 
 use crate::local_days::later_by_days;
 use catalog::BillingTerms;
@@ -252,12 +252,8 @@ impl<'a> Life<'a> {
         due_at: Timestamp,
         after: Option<Frontier>,
     ) -> Due {
-        let subscription = self.billable.subscription;
-        let share = match subscription.ending {
-            Ending::HandsOver if subscription.ended_at == Some(to) => share_handed_over(&period, from, to),
-            _ => share_owed(&period, from, to),
-        };
-        let subscription = subscription.id;
+        let share = share_of(self.billable.subscription, &period, from, to);
+        let subscription = self.billable.subscription.id;
         Due { subscription, part: self.part, chain, period, from, to, due_at, share, after }
     }
 

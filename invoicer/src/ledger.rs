@@ -18,6 +18,7 @@ pub mod frontiers;
 pub mod invoices;
 pub mod runs;
 pub mod schema;
+pub mod states;
 pub mod write;
 
 use crate::model::UnknownText;

@@ -7,6 +7,7 @@
 //! - [`assemble`], [`charge_fee`], [`commitment`], [`mod@tax`]: flat fees, rated usage, minimum commitments and taxes on invoices
 //!   ([`model`])
 //! - [`ledger`]: written in one transaction with numbers and frontiers; read by [`api`]
+//! - [`actions`]: an invoice issued, refreshed, paid, taken back or made again by hand; [`handmade`]: lines given by hand, add-ons
 //! - [`prove`]: one fee counted again; [`preview`]: what the open period comes to so far
 //!
 //! It refuses to parse events, to price usage, and to read clocks below [`scheduler`] and [`api`].
@@ -15,6 +16,7 @@
 //! (rounded once, then integers add up, [`assemble`]), I6 (no instant billed twice or left out, [`due`]), I8 (every read of
 //! a tenant names it, [`ledger`]).
 
+pub mod actions;
 pub mod api;
 pub mod assemble;
 pub mod charge_fee;
@@ -22,6 +24,7 @@ pub mod commitment;
 pub mod due;
 mod fee_period;
 mod hooks;
+pub mod handmade;
 pub mod inputs;
 pub mod ledger;
 pub mod local_days;

@@ -67,6 +67,8 @@ texts! {
         Subscription = "subscription",
         /// A product sold once.
         AddOn = "add_on",
+        /// A line given by hand.
+        OneOff = "one_off",
         /// Prepaid credit.
         Credit = "credit",
         /// What a minimum lacks.

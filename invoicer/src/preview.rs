@@ -114,7 +114,8 @@ pub async fn preview(catalog: &Catalog, rater: &Rater, of: PreviewOf) -> Result<
     for fee in &mut fees {
         fee.taxes = applied_taxes(&terms, of.organization, of.customer, fee)?;
     }
-    let (subtotal, tax) = (total_of(&fees)?, taxes_of(&fees)?.amount);
+    let taxed = fees.iter().map(|fee| (fee.amount, fee.taxes.as_slice()));
+    let (subtotal, tax) = (total_of(&fees)?, taxes_of(taxed)?.amount);
     Ok(Preview { total: subtotal.plus(tax)?, subtotal, tax, fees, currency })
 }
 

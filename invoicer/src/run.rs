@@ -12,6 +12,7 @@ mod execute;
 mod finalize;
 pub mod plan;
 pub mod progress;
+pub(crate) mod rework;
 pub mod terms;
 mod write;
 
@@ -25,7 +26,7 @@ use domain::ids::{BillingRunId, OrganizationId};
 use domain::time::Timestamp;
 use http_api::SharedClock;
 use progress::{Done, RunObserver, RunProgress, Unobserved};
-use sqlx::Any;
+use sqlx::{Any, Row};
 use sqlx::pool::PoolConnection;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -150,6 +151,15 @@ impl BillingRuns {
         Ok(Self { shared: Arc::new(shared) })
     }
 
+    pub(crate) fn inputs(&self) -> &dyn BillingInputs {
+        self.shared.inputs.as_ref()
+    }
+
+    /// The machine's clock, for `created_at`.
+    pub(crate) fn machine_now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
     /// The database of the ledger.
     #[must_use]
     pub fn database(&self) -> &Database {
@@ -221,6 +231,14 @@ impl BillingRuns {
         let mut done = collected.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|done| (done.at, done.what));
         Ok(done)
+    }
+
+    pub(crate) async fn is_sandbox(&self, organization: OrganizationId) -> Result<bool, RunError> {
+        let row = sqlx::query("SELECT sandbox FROM organizations WHERE id = $1")
+            .bind(organization.to_string())
+            .fetch_optional(self.shared.database.pool())
+            .await?;
+        Ok(row.is_some_and(|row| row.try_get::<i64, _>("sandbox").is_ok_and(|flag| flag != 0)))
     }
 
     /// Differs once the catalog has changed.

@@ -3,7 +3,6 @@
 //! I5: a fee's tax is exact (amount × rate); what is rounded, once and half away from zero, is the invoice's tax (the exact sum over
 //! all its fees and taxes) and, for the tax table, each tax over its fees. Cents shown per fee need not add up to either.
 
-use crate::model::Fee;
 use bigdecimal::{BigDecimal, RoundingMode, ToPrimitive};
 use catalog::billing::Tax;
 use domain::money::{MinorUnits, MoneyError};
@@ -53,32 +52,6 @@ pub struct InvoiceTaxes {
     pub lines: Vec<TaxLine>,
 }
 
-/// What is taxed: an amount and the taxes it bears.
-pub trait Taxed {
-    /// What is owed.
-    fn amount(&self) -> MinorUnits;
-    /// The taxes on it.
-    fn taxes(&self) -> &[AppliedTax];
-}
-
-impl Taxed for Fee {
-    fn amount(&self) -> MinorUnits {
-        self.amount
-    }
-    fn taxes(&self) -> &[AppliedTax] {
-        &self.taxes
-    }
-}
-
-impl Taxed for crate::ledger::fees::StoredFee {
-    fn amount(&self) -> MinorUnits {
-        self.amount
-    }
-    fn taxes(&self) -> &[AppliedTax] {
-        &self.taxes
-    }
-}
-
 /// The exact tax on an amount.
 #[must_use]
 pub fn exact_tax(amount: MinorUnits, taxes: &[AppliedTax]) -> Quantity {
@@ -95,23 +68,25 @@ pub fn rounded(exact: &Quantity) -> Result<MinorUnits, MoneyError> {
     whole.to_i64().map(MinorUnits).ok_or(MoneyError::TooLarge)
 }
 
-/// The taxes of all fees of an invoice.
+/// The taxes of an invoice, from the amount and the taxes of each of its fees.
 ///
 /// # Errors
 /// When a sum passes 64 bits.
-pub fn taxes_of<'a, T: Taxed + 'a>(fees: impl IntoIterator<Item = &'a T>) -> Result<InvoiceTaxes, MoneyError> {
+pub fn taxes_of<'a>(
+    fees: impl IntoIterator<Item = (MinorUnits, &'a [AppliedTax])>,
+) -> Result<InvoiceTaxes, MoneyError> {
     let mut exact = Quantity::ZERO;
     let mut bases: BTreeMap<(String, Uuid, String), (AppliedTax, MinorUnits)> = BTreeMap::new();
-    for fee in fees {
-        if fee.taxes().is_empty() {
+    for (amount, taxes) in fees {
+        if taxes.is_empty() {
             continue;
         }
-        exact += &exact_tax(fee.amount(), fee.taxes());
-        for tax in fee.taxes() {
+        exact += &exact_tax(amount, taxes);
+        for tax in taxes {
             // The rate is part of the key: it may have been changed between two fees of one draft.
             let key = (tax.tax_code.clone(), tax.tax_id, tax.tax_rate.to_string());
             let (_, base) = bases.entry(key).or_insert_with(|| (tax.clone(), MinorUnits::ZERO));
-            *base = base.plus(fee.amount())?;
+            *base = base.plus(amount)?;
         }
     }
     let line = |(tax, base): (AppliedTax, MinorUnits)| {
@@ -127,17 +102,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    struct Line(MinorUnits, Vec<AppliedTax>);
-
-    impl Taxed for Line {
-        fn amount(&self) -> MinorUnits {
-            self.0
-        }
-        fn taxes(&self) -> &[AppliedTax] {
-            &self.1
-        }
-    }
-
     fn tax(code: u8, rate: &str) -> AppliedTax {
         let code_text = code.to_string();
         AppliedTax {
@@ -149,8 +113,7 @@ mod tests {
     }
 
     fn total(lines: &[(i64, &[AppliedTax])]) -> i64 {
-        let lines: Vec<Line> = lines.iter().map(|(cents, taxes)| Line(MinorUnits(*cents), taxes.to_vec())).collect();
-        taxes_of(&lines).unwrap().amount.0
+        taxes_of(lines.iter().map(|(cents, taxes)| (MinorUnits(*cents), *taxes))).unwrap().amount.0
     }
 
     #[test]
@@ -173,17 +136,19 @@ mod tests {
         fn the_invoices_tax_is_the_rational_sum_rounded_once(
             lines in proptest::collection::vec((-1_000_000_i64..1_000_000, proptest::collection::vec(0_i64..2_000_000, 0..3)), 0..12)
         ) {
-            let fees: Vec<Line> = lines
+            let fees: Vec<(MinorUnits, Vec<AppliedTax>)> = lines
                 .iter()
                 .map(|(cents, rates)| {
-                    let taxes = rates.iter().zip(0_u8..).map(|(rate, code)| AppliedTax { tax_rate: Quantity::new(i128::from(*rate), 6), ..tax(code, "0") });
-                    Line(MinorUnits(*cents), taxes.collect())
+                    let rated = |(rate, code): (&i64, u8)| {
+                        AppliedTax { tax_rate: Quantity::new(i128::from(*rate), 6), ..tax(code, "0") }
+                    };
+                    (MinorUnits(*cents), rates.iter().zip(0_u8..).map(rated).collect())
                 })
                 .collect();
             // In millionths of a cent, as whole numbers.
             let exact: i128 = lines.iter().map(|(cents, rates)| i128::from(*cents) * i128::from(rates.iter().sum::<i64>())).sum();
             let rounded = (exact.abs() * 2 + 1_000_000) / 2_000_000 * exact.signum();
-            let taxes = taxes_of(&fees).unwrap();
+            let taxes = taxes_of(fees.iter().map(|(amount, taxes)| (*amount, taxes.as_slice()))).unwrap();
             prop_assert_eq!(i128::from(taxes.amount.0), rounded);
             // Rows are rounded one by one: each may be off by half a cent.
             let rows: i64 = taxes.lines.iter().map(|line| line.amount_cents.0).sum();

@@ -117,6 +117,8 @@ impl Parts {
         let mut catalog = CatalogState::new(self.catalog.clone(), self.auth.clone());
         catalog.clock_moved.push(Arc::new(self.runs.clone()));
         catalog.wiped.push(Arc::new(self.runs.clone()));
+        catalog.add_on_applied = Some(Arc::new(self.runs.clone()));
+        catalog.subscriptions_changed = Some(Arc::new(self.runs.clone()));
         let rater = RaterState { rater: self.rater.clone(), catalog: self.catalog.clone(), auth: self.auth.clone() };
         let prover = FeeProver::new(self.catalog.clone(), self.rater.clone());
         let invoicer = InvoicerState { runs: self.runs.clone(), prover, auth: self.auth.clone() };

@@ -147,6 +147,30 @@ pub async fn get_of_any(connection: &mut AnyConnection, id: FeeId) -> Result<Opt
     query.fetch_optional(connection).await?.as_ref().map(fee_of).transpose()
 }
 
+/// Changes text and payment state.
+///
+/// # Errors
+/// As the database.
+pub async fn update(
+    connection: &mut AnyConnection,
+    id: FeeId,
+    description: Option<&str>,
+    payment: Option<FeePayment>,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    sqlx::query(
+        "UPDATE fees SET description = COALESCE($2, description), payment_status = COALESCE($3, payment_status),
+             updated_at = $4 WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .bind(description.map(str::to_owned))
+    .bind(payment.map(|payment| payment.as_str().to_owned()))
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 fn condition(organization: OrganizationId, filter: &FeeFilter) -> (String, Vec<String>) {
     let mut values = vec![organization.to_string()];
     let mut condition = String::from("organization_id = $1");

@@ -6,6 +6,7 @@ use super::runs::{RunScope, RunStatus};
 use super::write::{BatchContext, NewInvoice};
 use super::*;
 use crate::due::{Chain, Frontier, Part, Reach};
+use crate::tax::InvoiceTaxes;
 use crate::testing::Place;
 use crate::model::{Fee, FeeKind, FeeVersions, Invoice, InvoiceKind, InvoiceStatus};
 use catalog::database::Database;
@@ -60,6 +61,8 @@ fn invoice(organization: OrganizationId, subscription: SubscriptionId, month: i6
         to,
         versions: FeeVersions { plan: 2, metric: Some(1) },
         properties: r#"{"amount":"0.03"}"#.into(),
+        taxes: Vec::new(),
+        adjusts: None,
     };
     let invoice = Invoice {
         id: InvoiceId::random(),
@@ -77,7 +80,11 @@ fn invoice(organization: OrganizationId, subscription: SubscriptionId, month: i6
         due_date: to,
         paid_at: (cents == 0).then_some(to),
         run: None,
+        regenerated_from: None,
+        entity: None,
         fees: vec![fee],
+        subtotal: MinorUnits(cents),
+        taxes: InvoiceTaxes::default(),
         total: MinorUnits(cents),
     };
     let first = Timestamp(1000);

@@ -26,7 +26,7 @@ pub fn applied_taxes(
     Ok(terms.taxes(&taxed)?.iter().map(AppliedTax::from).collect())
 }
 
-/// The fee that fills a stretch up to its commitment: less what stands beside it on the invoice, and what was billed before.
+/// The fee that fills a stretch up to its plan's commitment, if that has one: less what stands beside it on the invoice, and what was billed before.
 ///
 /// # Errors
 /// Past 64 bits.
@@ -46,5 +46,5 @@ pub fn commitment_on(
     };
     let counted = beside.iter().filter(inside).map(|fee| fee.amount).try_fold(MinorUnits::ZERO, MinorUnits::plus)?;
     let before = billed.within(due.subscription, due.from, due.to)?;
-    commitment_fee(line, commitment, counted.plus(before)?)
+    commitment_fee(line, commitment, counted.plus(before)?).map(Some)
 }

@@ -9,7 +9,8 @@ use domain::ids::{ChargeId, CustomerId, FeeId, InvoiceId, PlanId, SubscriptionId
 use domain::position::Cut;
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
-use serde::Serialize;
+use http_api::{ApiError, Checks, ExactDecimal};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -137,5 +138,37 @@ impl FeeRecord {
             created_at: fee.created_at,
             updated_at: fee.updated_at,
         })
+    }
+}
+
+/// Changes of a fee: only what is sent.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+pub struct FeeUpdate {
+    /// Whether it is paid.
+    pub payment_status: Option<FeePayment>,
+    /// Title.
+    pub description: Option<String>,
+    /// Refused: worked out by Tollgate.
+    pub taxes_amount_cents: Option<ExactDecimal>,
+    /// Refused: worked out by Tollgate.
+    pub total_amount_cents: Option<ExactDecimal>,
+}
+
+impl FeeUpdate {
+    /// # Errors
+    /// 422 with every fault.
+    pub(crate) fn check(&self) -> Result<(), ApiError> {
+        let mut checks = Checks::new();
+        for (field, sent) in
+            [("taxes_amount_cents", &self.taxes_amount_cents), ("total_amount_cents", &self.total_amount_cents)]
+        {
+            if let Some(sent) = sent {
+                checks.broken(field, "is worked out by Tollgate alone", sent.to_string());
+            }
+        }
+        if let Some(description) = &self.description {
+            checks.length("description", description, 1, 1000);
+        }
+        checks.finish()
     }
 }

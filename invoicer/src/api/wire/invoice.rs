@@ -110,9 +110,9 @@ pub struct InvoiceRecord {
     /// End of that period.
     #[schema(value_type = String, format = DateTime)]
     pub billing_period_end: Timestamp,
-    /// When it is issued; for a draft, when it will be.
-    #[schema(value_type = String, format = DateTime)]
-    pub issued_at: Timestamp,
+    /// When it is issued; for a draft, when it will be; null for a draft that waits to be issued by hand.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub issued_at: Option<Timestamp>,
     /// By when to pay.
     #[schema(value_type = String, format = DateTime)]
     pub due_date: Timestamp,
@@ -166,7 +166,7 @@ impl InvoiceRecord {
             currency: invoice.currency.to_string(),
             billing_period_start: invoice.period_start,
             billing_period_end: invoice.period_end,
-            issued_at: invoice.issued_at,
+            issued_at: Some(invoice.issued_at).filter(|at| *at < Timestamp::LATEST),
             due_date: invoice.due_date,
             paid_at: invoice.paid_at,
             voided_at: invoice.voided_at,
