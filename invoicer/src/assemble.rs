@@ -110,9 +110,13 @@ pub fn plan_fee(line: &PlannedLine) -> Fee {
     let (plan, share) = (&line.plan.plan, line.due.share);
     let amount = share.of_minor_units(plan.amount);
     let cents = Quantity::from(amount.0);
-    let properties = serde_json::json!({
+    let mut properties = serde_json::json!({
         "plan_code": plan.code, "plan_amount_cents": plan.amount, "days": share.days, "days_of_period": share.of,
     });
+    if let Some((from, to)) = line.due.closes {
+        properties["charges_from"] = serde_json::json!(from);
+        properties["charges_to"] = serde_json::json!(to);
+    }
     Fee {
         id: FeeId(uuid::Uuid::now_v7()),
         kind: FeeKind::Subscription,

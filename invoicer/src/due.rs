@@ -112,6 +112,8 @@ pub struct Due {
     pub share: Proration,
     /// How far the ledger must be for this to come next (I4).
     pub after: Option<Frontier>,
+    /// Of a flat fee in advance: the period that ends where its own begins, whose usage is on the same invoice; absent for the first.
+    pub closes: Option<(Timestamp, Timestamp)>,
 }
 
 /// What [`due_of`] found.
@@ -254,7 +256,11 @@ impl<'a> Life<'a> {
     ) -> Due {
         let share = share_of(self.billable.subscription, &period, from, to);
         let subscription = self.billable.subscription.id;
-        Due { subscription, part: self.part, chain, period, from, to, due_at, share, after }
+        let closes = (self.in_advance() && self.started_at < period.start).then(|| {
+            let before = self.calendar.previous(&period);
+            (before.start.max(self.started_at), before.end)
+        });
+        Due { subscription, part: self.part, chain, period, from, to, due_at, share, after, closes }
     }
 
     /// The first instant at or after `instant` that is charged for: the flat fee begins when the trial ends.

@@ -161,6 +161,7 @@ fn usage_between(
         due_at: to,
         share,
         after: None,
+        closes: None,
     };
     Ok(PlannedLine { plan: plan_of(view, &due)?, due })
 }

@@ -81,6 +81,7 @@ fn month<'a>(
         due_at: if in_advance { period.start } else { period.end },
         share: Proration::WHOLE,
         after: None::<Frontier>,
+        closes: None,
     };
     PricedDue { due, subscription, customer, plan, entity: None, as_of: at(FEBRUARY) }
 }

@@ -142,6 +142,7 @@ fn fees_of(maker: &mut ChargeFees, rated: RatedItem) -> Result<Vec<Fee>, RatePro
         due_at: item.to,
         share: item.minimum_share,
         after: None,
+        closes: None,
     };
     Ok(maker.of(&PlannedLine { due, plan }, fees))
 }

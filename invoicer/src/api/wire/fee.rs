@@ -4,7 +4,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::fees::StoredFee;
 use crate::model::{FeeKind, FeePayment, FeeVersions};
 use super::tax::AppliedTaxRecord;
-use crate::tax::exact_tax;
+use bigdecimal::BigDecimal;
 use domain::ids::{ChargeId, CustomerId, FeeId, InvoiceId, PlanId, SubscriptionId};
 use domain::position::Cut;
 use domain::quantity::Quantity;
@@ -52,7 +52,7 @@ pub struct FeeRecord {
     pub precise_amount_cents: String,
     /// Taxes, rounded for this fee alone: an invoice's need not be the sum of them.
     pub taxes_amount_cents: String,
-    /// The same before rounding.
+    /// The taxes on the amount before rounding; for showing: what is owed is the tax on the rounded amount (I5).
     pub taxes_precise_amount_cents: String,
     /// Sum of the rates.
     pub taxes_rate: String,
@@ -119,7 +119,7 @@ impl FeeRecord {
             amount_cents: fee.amount.to_string(),
             precise_amount_cents: fee.precise_amount.clone(),
             taxes_amount_cents: fee.tax.to_string(),
-            taxes_precise_amount_cents: exact_tax(fee.amount, &fee.taxes).to_string(),
+            taxes_precise_amount_cents: tax_on_precise(fee)?,
             taxes_rate: fee.taxes.iter().map(|tax| &tax.tax_rate).sum::<Quantity>().to_string(),
             applied_taxes: fee.taxes.iter().map(|tax| AppliedTaxRecord::of(tax, fee.amount)).collect(),
             total_amount_cents: fee.amount.plus(fee.tax)?.to_string(),
@@ -139,6 +139,18 @@ impl FeeRecord {
             updated_at: fee.updated_at,
         })
     }
+}
+
+fn tax_on_precise(fee: &StoredFee) -> Result<String, LedgerError> {
+    if fee.taxes.is_empty() {
+        return Ok("0".into());
+    }
+    let precise: BigDecimal = fee
+        .precise_amount
+        .parse()
+        .map_err(|_| LedgerError::Corrupt { column: "fees.precise_amount_cents".into(), value: fee.precise_amount.clone() })?;
+    let rate: Quantity = fee.taxes.iter().map(|tax| &tax.tax_rate).sum();
+    Ok((&Quantity::from(precise) * &rate).to_string())
 }
 
 /// Changes of a fee: only what is sent.
