@@ -5,7 +5,7 @@
 //!
 //! Where to look:
 //! - who and what: [`ids`], [`catalog`] (customer, metric, plan, charge, subscription with their versions)
-//! - the path of an event: [`event`] → [`event_batch`] → [`identity`] → [`position`]
+//! - the path of an event: [`event`] → [`event_batch`] → [`identity`] (maps by it: [`id_map`]) → [`position`]
 //! - what the gateway may know of the catalog: [`snapshot`]
 //! - when: [`time`], [`period`]
 //! - how much: [`money`], [`quantity`], [`pricing`]
@@ -16,6 +16,7 @@ pub mod catalog;
 pub mod event;
 pub mod event_batch;
 pub mod expression;
+pub mod id_map;
 pub mod identity;
 pub mod ids;
 pub mod log_line;

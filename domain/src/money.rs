@@ -72,6 +72,12 @@ impl Currency {
         integer.to_i64().map(MinorUnits).ok_or(MoneyError::TooLarge)
     }
 
+    /// How many minor units make one unit: 100 for USD, 1 for JPY, 1000 for KWD.
+    #[must_use]
+    pub fn minor_units_in_one(&self) -> u64 {
+        10_u64.pow(self.exponent())
+    }
+
     /// Minor units as an exact amount in currency units.
     #[must_use]
     pub fn to_units(&self, minor: MinorUnits) -> BigDecimal {

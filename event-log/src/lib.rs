@@ -7,6 +7,7 @@
 //! - [`settings`]: how to reach the brokers, and which timeouts must fit into which
 //! - [`topic`]: creates or verifies the topic; a wrong one is an error that says what to change
 //! - [`producer`]: lines in, acknowledgements out (I1: answered only when the brokers hold every record)
+//! - [`intake`]: the producer as a gateway uses it; [`progress`]: is it fit to be asked; [`recent_ids`]: known duplicates
 //! - [`consumer`]: records out, with their positions; rebalances
 //! - [`testing`]: a real broker for tests
 //! - [`partitioning`]: which partition an id belongs to, for ever
@@ -14,8 +15,11 @@
 //! It refuses to judge events and to retry what a client must decide about: a record that failed may have been kept.
 
 pub mod consumer;
+pub mod intake;
 pub mod partitioning;
 pub mod producer;
+mod progress;
+mod recent_ids;
 pub mod settings;
 pub mod testing;
 pub mod topic;

@@ -4,14 +4,23 @@
 //! |---|---|---|
 //! | every record acknowledged by all in-sync replicas | `Ok` (I1) | everything |
 //! | no room in memory | [`LogError::NoRoom`], before anything is taken | nothing |
+//! | brokers silent, acknowledgements still | [`LogError::Stalled`] from [`crate::intake`], before anything is taken | nothing |
 //! | brokers gone until the delivery time-out | [`LogError::MaybeKept`] | unknown: sending the same ids again is safe |
 //! | librdkafka refuses a record at once | [`LogError::NotKept`] when it was the only one, else `MaybeKept` | – |
 //! | shut down amid requests | they are answered: [`LogProducer::close`] seals and flushes first | everything answered `Ok` |
 //!
 //! Events of concurrent requests share records: a partition has one open record; it is sent when it is full or when its
 //! first line has waited for the linger. A request is answered when every record that holds one of its lines is.
+//!
+//! Memory: a request reserves room until it is answered, and lines count until their record is settled, so that a client which
+//! hangs up amid its request gives nothing back early.
+//!
+//! Metrics: `tollgate_log_{events,records,bytes}_produced_total`, `tollgate_log_{events,records}_acknowledged_total`,
+//! `tollgate_log_records_failed_total`, `tollgate_log_ack_seconds` (a record, from its hand-over to its acknowledgement),
+//! and the gauges of [`crate::progress`].
 
 use crate::partitioning::partition_of;
+use crate::progress::{Progress, keep_pulse};
 use crate::settings::{KafkaSettings, MAX_RECORD_BYTES};
 use domain::event_batch::EventBatch;
 use domain::identity::EventId;
@@ -21,9 +30,10 @@ use domain::time::Timestamp;
 use rdkafka::ClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 /// Room is counted in KiB: a semaphore holds at most 2³² permits, and a request is never smaller than that matters.
@@ -37,6 +47,9 @@ pub enum LogError {
     /// Too many unacknowledged bytes; nothing was taken.
     #[error("the queue of unacknowledged events is full")]
     NoRoom,
+    /// What is taken now could not be acknowledged in time; nothing was taken.
+    #[error("the log stands still: {0}")]
+    Stalled(String),
     /// Nothing of the request reached a broker.
     #[error("the log refused the events: {0}")]
     NotKept(String),
@@ -69,24 +82,52 @@ pub struct LogProducer {
     topic: String,
     open: Vec<Mutex<OpenRecord>>,
     room: Arc<Semaphore>,
+    queue_bytes: usize,
     first_line: Arc<Notify>,
     linger: Duration,
+    progress: Arc<Progress>,
 }
 
 struct OpenRecord {
     lines: Vec<u8>,
+    count: u64,
     outcome: watch::Sender<Outcome>,
+}
+
+/// What travels with a record through librdkafka and comes back with its delivery report.
+struct Underway {
+    outcome: watch::Sender<Outcome>,
+    progress: Arc<Progress>,
+    bytes: usize,
+    lines: u64,
+    sent_at: Instant,
+}
+
+impl Underway {
+    fn settle(self, outcome: Outcome) {
+        self.progress.settled(self.bytes);
+        match &outcome {
+            Outcome::Acknowledged => {
+                metrics::counter!("tollgate_log_records_acknowledged_total").increment(1);
+                metrics::counter!("tollgate_log_events_acknowledged_total").increment(self.lines);
+                metrics::histogram!("tollgate_log_ack_seconds").record(self.sent_at.elapsed());
+            }
+            _ => metrics::counter!("tollgate_log_records_failed_total").increment(1),
+        }
+        self.outcome.send_replace(outcome);
+    }
 }
 
 impl OpenRecord {
     fn fresh() -> Self {
-        Self { lines: Vec::with_capacity(USUAL_RECORD_BYTES), outcome: watch::Sender::new(Outcome::Waiting) }
+        let lines = Vec::with_capacity(USUAL_RECORD_BYTES);
+        Self { lines, count: 0, outcome: watch::Sender::new(Outcome::Waiting) }
     }
 }
 
 impl LogProducer {
-    /// Connects (lazily) and starts the task that sends records whose linger is over. `partitions` is the topic's verified
-    /// number.
+    /// Connects (lazily) and starts the tasks that send records whose linger is over and that ask whether the brokers answer.
+    /// `partitions` is the topic's verified number.
     ///
     /// # Errors
     /// When librdkafka refuses the settings.
@@ -98,11 +139,50 @@ impl LogProducer {
             topic: settings.topic.clone(),
             open,
             room: Arc::new(Semaphore::new(settings.queue_bytes / ROOM_UNIT)),
+            queue_bytes: settings.queue_bytes,
             first_line: Arc::new(Notify::new()),
             linger: Duration::from_millis(settings.linger_ms),
+            progress: Progress::new(),
         });
         tokio::spawn(send_when_linger_is_over(Arc::downgrade(&log), Arc::clone(&log.first_line), log.linger));
+        tokio::spawn(keep_pulse(Arc::downgrade(&log), Arc::clone(&log.progress)));
         Ok(log)
+    }
+
+    /// Why nothing should be admitted now, if so; cheap.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.progress.problem()
+    }
+
+    /// Why it is not ready, if so: as [`Self::problem`], and the brokers must have answered once. Cheap.
+    #[must_use]
+    pub fn not_ready(&self) -> Option<String> {
+        self.progress.not_ready()
+    }
+
+    /// Bytes that requests under way have reserved.
+    #[must_use]
+    pub fn reserved_bytes(&self) -> usize {
+        self.queue_bytes.saturating_sub(self.room.available_permits() * ROOM_UNIT)
+    }
+
+    /// Asks for the topic's metadata; blocks for at most `patience`. Good when every partition has a leader and the client has
+    /// not met an error that ends it.
+    pub(crate) fn ask_brokers(&self, patience: Duration) -> Result<(), String> {
+        if let Some((code, reason)) = self.producer.client().fatal_error() {
+            return Err(format!("the client has ended, restart the process: {reason} ({code})"));
+        }
+        let answer = self.producer.client().fetch_metadata(Some(&self.topic), patience);
+        let metadata = answer.map_err(|error| error.to_string())?;
+        let partitions = metadata.topics().first().map(MetadataTopic::partitions).unwrap_or_default();
+        if partitions.len() != self.open.len() {
+            return Err(format!("the topic has {} partitions instead of {}", partitions.len(), self.open.len()));
+        }
+        match partitions.iter().find(|partition| partition.leader() < 0) {
+            Some(partition) => Err(format!("partition {} has no leader", partition.id())),
+            None => Ok(()),
+        }
     }
 
     /// Reserves room for about `bytes` of events; never waits.
@@ -110,6 +190,9 @@ impl LogProducer {
     /// # Errors
     /// [`LogError::NoRoom`].
     pub fn admit(&self, bytes: usize) -> Result<Room, LogError> {
+        if self.progress.waiting_bytes() >= self.queue_bytes {
+            return Err(LogError::NoRoom);
+        }
         let units = u32::try_from(bytes / ROOM_UNIT + 1).unwrap_or(u32::MAX);
         let held = Arc::clone(&self.room).try_acquire_many_owned(units).map_err(|_| LogError::NoRoom)?;
         Ok(Room { _held: held })
@@ -142,6 +225,7 @@ impl LogProducer {
         let receipt = {
             let mut record = lock(&self.open[partition]);
             log_line::write_void(&mut record.lines, organization, transaction_id, accepted_at);
+            record.count += 1;
             record.outcome.subscribe()
         };
         self.first_line.notify_one();
@@ -180,6 +264,7 @@ impl LogProducer {
         let was_empty = record.lines.is_empty();
         for row in rows {
             log_line::write_event(&mut record.lines, batch, *row);
+            record.count += 1;
             if record.lines.len() >= MAX_RECORD_BYTES {
                 receipts.push(record.outcome.subscribe());
                 self.send(partition, &mut record);
@@ -198,15 +283,19 @@ impl LogProducer {
         if record.lines.is_empty() {
             return;
         }
-        let sealed = std::mem::replace(record, OpenRecord::fresh());
+        let OpenRecord { lines, count, outcome } = std::mem::replace(record, OpenRecord::fresh());
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
-        let message: BaseRecord<'_, (), [u8], Box<watch::Sender<Outcome>>> =
-            BaseRecord::with_opaque_to(&self.topic, Box::new(sealed.outcome)).partition(number).payload(&sealed.lines);
+        self.progress.sent(lines.len());
         metrics::counter!("tollgate_log_records_produced_total").increment(1);
-        metrics::counter!("tollgate_log_bytes_produced_total").increment(sealed.lines.len() as u64);
+        metrics::counter!("tollgate_log_events_produced_total").increment(count);
+        metrics::counter!("tollgate_log_bytes_produced_total").increment(lines.len() as u64);
+        let progress = Arc::clone(&self.progress);
+        let underway = Underway { outcome, progress, bytes: lines.len(), lines: count, sent_at: Instant::now() };
+        let message: BaseRecord<'_, (), [u8], Box<Underway>> =
+            BaseRecord::with_opaque_to(&self.topic, Box::new(underway)).partition(number).payload(&lines);
         if let Err((error, refused)) = self.producer.send(message) {
             tracing::warn!(%error, partition, "librdkafka refused a record");
-            refused.delivery_opaque.send_replace(Outcome::Refused(error.to_string()));
+            refused.delivery_opaque.settle(Outcome::Refused(error.to_string()));
         }
     }
 
@@ -267,20 +356,15 @@ impl ClientContext for Acknowledgements {
 }
 
 impl ProducerContext for Acknowledgements {
-    type DeliveryOpaque = Box<watch::Sender<Outcome>>;
+    type DeliveryOpaque = Box<Underway>;
 
-    fn delivery(&self, report: &DeliveryResult<'_>, outcome: Self::DeliveryOpaque) {
-        let settled = match report {
+    fn delivery(&self, report: &DeliveryResult<'_>, underway: Self::DeliveryOpaque) {
+        match report {
             Ok(record) => {
                 tracing::trace!(partition = record.partition(), offset = record.offset(), "acknowledged");
-                metrics::counter!("tollgate_log_records_acknowledged_total").increment(1);
-                Outcome::Acknowledged
+                underway.settle(Outcome::Acknowledged);
             }
-            Err((error, _)) => {
-                metrics::counter!("tollgate_log_records_failed_total").increment(1);
-                Outcome::Failed(error.to_string())
-            }
-        };
-        outcome.send_replace(settled);
+            Err((error, _)) => underway.settle(Outcome::Failed(error.to_string())),
+        }
     }
 }

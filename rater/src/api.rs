@@ -2,10 +2,12 @@
 //!
 //! It refuses to write anything. Every answer is of the caller's organization (I8); "now" is the organization's clock.
 
+mod estimate;
 mod events;
 mod rejections;
 mod subscription_usage;
 mod usage;
+mod what_if;
 mod wire;
 
 pub use wire::{
@@ -60,6 +62,8 @@ pub fn router(state: RaterState) -> Router {
         .merge(events::routes())
         .merge(rejections::routes())
         .merge(usage::routes())
+        .merge(estimate::routes())
+        .merge(what_if::routes())
         .merge(subscription_usage::routes())
         .with_state(state)
 }
@@ -70,6 +74,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = events::Document::openapi();
     document.merge(rejections::Document::openapi());
     document.merge(usage::Document::openapi());
+    document.merge(estimate::Document::openapi());
+    document.merge(what_if::Document::openapi());
     document.merge(subscription_usage::Document::openapi());
     document
 }

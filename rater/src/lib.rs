@@ -8,6 +8,7 @@
 //! - [`rate`]: asking them, and pricing the answers ([`rated`] is what comes out)
 //! - [`aggregate`]: the same quantities from single events, for charges that look at events one by one
 //! - [`proof`]: one fee counted again, event by event
+//! - [`estimate`], [`projection`], [`what_if`]: the same of usage that is imagined
 //! - [`api`]: usage and events over HTTP
 //!
 //! It refuses to read clocks, to write anything, and to know invoices.
@@ -17,17 +18,20 @@
 
 pub mod aggregate;
 pub mod api;
+pub mod estimate;
 #[cfg(test)]
 mod fixtures;
 pub mod intervals;
 pub mod lines;
 pub mod plan;
 pub mod price;
+pub mod projection;
 pub mod proof;
 pub mod rate;
 pub mod rated;
 pub mod usage;
 pub mod view;
+pub mod what_if;
 pub mod whose_usage;
 
 pub use api::{RaterState, openapi, router};

@@ -15,7 +15,7 @@ use aggregator::usage::{Measure, MetricScope, UsageQuery, UsageWindow};
 use domain::catalog::{Aggregation, Metric, Subscription};
 use domain::ids::OrganizationId;
 use domain::position::Cut;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// How the usage of a slot is found.
@@ -100,6 +100,23 @@ struct Planner<'a> {
     cut: &'a Cut,
     plan: RatingPlan,
     shapes: HashMap<ShapeKey, Arc<Shape>>,
+}
+
+impl RatingPlan {
+    /// The question that answers for a slot, about that slot alone.
+    #[must_use]
+    pub fn question_of(&self, slot: usize) -> UsageQuery {
+        let query = &self.queries[self.slots[slot].shape.query].query;
+        only(query, &[slot])
+    }
+}
+
+/// The same question about some of its slots.
+#[must_use]
+pub fn only(query: &UsageQuery, slots: &[usize]) -> UsageQuery {
+    let wanted: HashSet<u32> = slots.iter().filter_map(|slot| u32::try_from(*slot).ok()).collect();
+    let windows = query.windows.iter().filter(|window| wanted.contains(&window.slot)).copied().collect();
+    UsageQuery { windows, ..query.clone() }
 }
 
 /// Plans how to rate `items` at `cut`.

@@ -30,23 +30,44 @@ pub struct Terms<'a> {
 /// # Errors
 /// When it cannot be priced, or an amount does not fit.
 pub fn price_charge(terms: Terms<'_>, usage: UsageByLine, fees: &mut Vec<RatedCharge>) -> Result<(), RateProblem> {
-    let mut total = MinorUnits::ZERO;
+    let first = fees.len();
     for ((line, group), line_usage) in usage {
-        let fee = price_line(terms, line, group, line_usage)?;
-        total = total.plus(fee.amount_cents).map_err(|reason| money(terms, reason))?;
-        fees.push(fee);
+        fees.push(price_line(terms, line, group, line_usage)?);
     }
-    let least = terms.minimum_share.of_minor_units(terms.ratable.charge.min_amount);
-    // A least amount of 0 is none: corrections may make a charge negative.
-    if least > MinorUnits::ZERO && total < least {
-        // Both are sums of 64-bit cents with total < least, so the difference fits unless total is hugely negative.
-        let lacking = least.0.checked_sub(total.0).ok_or_else(|| money(terms, domain::money::MoneyError::TooLarge))?;
-        fees.push(true_up(terms, MinorUnits(lacking)));
-    }
+    let lacking = true_up(terms, &fees[first..])?;
+    fees.extend(lacking);
     Ok(())
 }
 
-fn price_line(terms: Terms<'_>, place: usize, group: Group, usage: LineUsage) -> Result<RatedCharge, RateProblem> {
+/// What a charge's least amount lacks beyond `fees`, which are all its others; absent when nothing does.
+///
+/// # Errors
+/// When an amount does not fit.
+pub(crate) fn true_up(terms: Terms<'_>, fees: &[RatedCharge]) -> Result<Option<RatedCharge>, RateProblem> {
+    let mut total = MinorUnits::ZERO;
+    for fee in fees {
+        total = total.plus(fee.amount_cents).map_err(|reason| money(terms, reason))?;
+    }
+    let least = terms.minimum_share.of_minor_units(terms.ratable.charge.min_amount);
+    // A least amount of 0 is none: corrections may make a charge negative.
+    if least <= MinorUnits::ZERO || total >= least {
+        return Ok(None);
+    }
+    // Both are sums of 64-bit cents with total < least, so the difference fits unless total is hugely negative.
+    let lacking = least.0.checked_sub(total.0).ok_or_else(|| money(terms, domain::money::MoneyError::TooLarge))?;
+    Ok(Some(true_up_of(terms, MinorUnits(lacking))))
+}
+
+/// The fee of one line and group.
+///
+/// # Errors
+/// As [`price_charge`].
+pub(crate) fn price_line(
+    terms: Terms<'_>,
+    place: usize,
+    group: Group,
+    usage: LineUsage,
+) -> Result<RatedCharge, RateProblem> {
     let priced_line = &terms.ratable.lines.all()[place];
     let units = rounded(terms.metric, usage.quantity);
     let full_units = usage.full_quantity.map(|quantity| rounded(terms.metric, quantity));
@@ -85,7 +106,7 @@ fn price_line(terms: Terms<'_>, place: usize, group: Group, usage: LineUsage) ->
     })
 }
 
-fn true_up(terms: Terms<'_>, lacking: MinorUnits) -> RatedCharge {
+fn true_up_of(terms: Terms<'_>, lacking: MinorUnits) -> RatedCharge {
     let amount = Quantity::from(terms.currency.to_units(lacking));
     RatedCharge {
         charge: terms.ratable.charge.clone(),
@@ -109,6 +130,6 @@ fn rounded(metric: &Metric, quantity: Quantity) -> Quantity {
     }
 }
 
-fn money(terms: Terms<'_>, reason: domain::money::MoneyError) -> RateProblem {
+pub(crate) fn money(terms: Terms<'_>, reason: domain::money::MoneyError) -> RateProblem {
     RateProblem::Money { charge: terms.ratable.charge.id, code: terms.metric.code.clone(), reason }
 }

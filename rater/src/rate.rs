@@ -10,7 +10,7 @@
 //! things about one slot, fails the whole rating: nothing is guessed.
 
 use crate::aggregate::Span;
-use crate::plan::{PlannedItem, RatingPlan, Way, plan};
+use crate::plan::{PlannedItem, RatingPlan, Way, only, plan};
 use crate::price::{Terms, price_charge};
 use crate::rated::{RateProblem, RatedCharge, RatedItem, RatingItem};
 use crate::usage::{Dimensions, EventRules, UsageByLine, UsageEvent, from_events, from_rows, row_dimensions};
@@ -127,13 +127,18 @@ fn keep(rows: &mut [Vec<UsageRow>], row: UsageRow) {
 
 fn keep_event(events: &mut HashMap<usize, Vec<UsageEvent>>, event: EventOfFee) {
     let slot = usize::try_from(event.slot).unwrap_or(usize::MAX);
-    events.entry(slot).or_default().push(UsageEvent {
+    events.entry(slot).or_default().push(read_event(event));
+}
+
+/// An event as usage is made of it, with its term as stored.
+pub(crate) fn read_event(event: EventOfFee) -> UsageEvent {
+    UsageEvent {
         timestamp: event.event.timestamp,
         id: event.event.id,
         term: event.stored_fingerprint,
         properties: event.event.properties,
         precise_total: event.event.precise_total_amount_cents,
-    });
+    }
 }
 
 /// The slots of one query that have to be read, in portions of at most [`READ_AT_ONCE`] events (or one slot).
@@ -193,13 +198,6 @@ fn places_of(plan: &RatingPlan, slot: usize) -> impl Iterator<Item = (usize, &Ra
         let ratable = ratable_plan?.charges().get(charge.place)?.as_ref().ok()?;
         Some((charge.place, ratable))
     })
-}
-
-/// The same question about some of its slots.
-fn only(query: &UsageQuery, slots: &[usize]) -> UsageQuery {
-    let wanted: HashSet<u32> = slots.iter().filter_map(|slot| u32::try_from(*slot).ok()).collect();
-    let windows = query.windows.iter().filter(|window| wanted.contains(&window.slot)).copied().collect();
-    UsageQuery { windows, ..query.clone() }
 }
 
 /// Events and row of a slot must be the same events.
@@ -296,6 +294,8 @@ fn price_charges(plan: &RatingPlan, found: &Found, planned: &PlannedItem) -> Res
 }
 
 /// Runs work that keeps a processor busy away from the threads that serve requests.
-async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RateError> {
+pub(crate) async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, RateError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| RateError::Thread(error.to_string()))
 }

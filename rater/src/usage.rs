@@ -86,16 +86,28 @@ pub fn from_rows(lines: &ChargeLines, metric: &Metric, keys: &[String], rows: &[
 }
 
 fn merge(usage: &mut LineUsage, aggregation: Aggregation, row: &UsageRow) {
-    let quantity = Quantity::from(row.quantity.clone());
+    let of_row = LineUsage {
+        quantity: Quantity::from(row.quantity.clone()),
+        events_count: row.events_count,
+        invalid_count: row.invalid_count,
+        valued_count: row.valued_count,
+        fingerprint: row.fingerprint,
+        ..LineUsage::default()
+    };
+    absorb(usage, aggregation, &of_row);
+}
+
+/// Adds the usage of other events to that of some: counts and sums add up, of maxima the greater stays.
+pub fn absorb(usage: &mut LineUsage, aggregation: Aggregation, other: &LineUsage) {
     if aggregation != Aggregation::Max {
-        usage.quantity += &quantity;
-    } else if row.valued_count > 0 && (usage.valued_count == 0 || quantity > usage.quantity) {
-        usage.quantity = quantity;
+        usage.quantity += &other.quantity;
+    } else if other.valued_count > 0 && (usage.valued_count == 0 || other.quantity > usage.quantity) {
+        usage.quantity = other.quantity.clone();
     }
-    usage.valued_count += row.valued_count;
-    usage.events_count += row.events_count;
-    usage.invalid_count += row.invalid_count;
-    usage.fingerprint = usage.fingerprint.wrapping_add(row.fingerprint);
+    usage.valued_count += other.valued_count;
+    usage.events_count += other.events_count;
+    usage.invalid_count += other.invalid_count;
+    usage.fingerprint = usage.fingerprint.wrapping_add(other.fingerprint);
 }
 
 /// Every line without events gets an entry: each charge, each filter, has a fee, also of 0.
@@ -152,7 +164,7 @@ pub struct EventRules<'a> {
 
 impl EventRules<'_> {
     /// The line and group of an event.
-    fn place_of(&self, event: &UsageEvent) -> (usize, Group) {
+    pub(crate) fn place_of(&self, event: &UsageEvent) -> (usize, Group) {
         let read = |key: &String| dimension_of(field(&event.properties, key)).map(std::borrow::Cow::into_owned);
         let values: Vec<Option<String>> = self.keys.iter().map(read).collect();
         let dimensions = Dimensions { keys: self.keys, values: &values };

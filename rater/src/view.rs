@@ -218,16 +218,45 @@ impl RatingView {
     /// # Errors
     /// When its plan or its customer is missing, or the customer's timezone unreadable.
     pub fn usage_calendar(&self, subscription: &Subscription) -> Result<Option<BillingCalendar>, ViewError> {
+        self.calendar(subscription, usage_interval)
+    }
+
+    /// The calendar of a subscription's flat fee; absent while it has not started.
+    ///
+    /// # Errors
+    /// As [`RatingView::usage_calendar`].
+    pub fn plan_calendar(&self, subscription: &Subscription) -> Result<Option<BillingCalendar>, ViewError> {
+        self.calendar(subscription, |plan| plan.interval)
+    }
+
+    fn calendar(
+        &self,
+        subscription: &Subscription,
+        interval: fn(&Plan) -> Interval,
+    ) -> Result<Option<BillingCalendar>, ViewError> {
         let Some(anchor) = subscription.anchor() else {
             return Ok(None);
         };
-        let (_, zones) = self
-            .customers
-            .get(&subscription.customer_id)
-            .ok_or(ViewError::UnknownCustomer(subscription.customer_id))?;
+        let zones = self.timezones(subscription.customer_id)?.clone();
         let plan = &self.plan_at(subscription.plan_id, subscription.created_at)?.plan;
-        let interval = usage_interval(plan);
-        Ok(Some(BillingCalendar::new(interval, subscription.billing_time, anchor, zones.clone()?)))
+        Ok(Some(BillingCalendar::new(interval(plan), subscription.billing_time, anchor, zones)))
+    }
+
+    /// The timezones of a customer.
+    ///
+    /// # Errors
+    /// When the customer was not loaded, or a zone cannot be read.
+    pub fn timezones(&self, customer: CustomerId) -> Result<&Timezones, ViewError> {
+        let (_, zones) = self.customers.get(&customer).ok_or(ViewError::UnknownCustomer(customer))?;
+        zones.as_ref().map_err(|error| error.clone().into())
+    }
+
+    /// The same catalog in which a plan always was `plan`.
+    #[must_use]
+    pub fn with_plan(&self, plan: Plan) -> Self {
+        let mut other = self.clone();
+        other.plans.insert(plan.id, vec![Arc::new(RatablePlan::new(plan))]);
+        other
     }
 
     /// Whether a version of a plan charges `code`.
@@ -240,6 +269,12 @@ impl RatingView {
     #[must_use]
     pub fn code_of(&self, charge: &Charge) -> Option<&str> {
         self.metrics.get(&charge.metric_id)?.first().map(|metric| metric.code.as_str())
+    }
+
+    /// Whether there is a metric of that code among those that were loaded.
+    #[must_use]
+    pub fn has_code(&self, code: &str) -> bool {
+        self.metrics.values().flatten().any(|metric| metric.code == code)
     }
 
     /// Every version of a plan, oldest first.

@@ -7,10 +7,10 @@
 //! I2 rests on it: an id that was stored must never be "no". Ids enter the filter before their insert and never leave.
 
 use domain::event_batch::EventBatch;
+pub(super) use domain::id_map::IdMap;
+use domain::id_map::folded;
 use domain::identity::EventId;
 use fastbloom::BloomFilter;
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
 /// What tells copies of one id apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,35 +79,6 @@ impl Filter {
         self.ids
     }
 }
-
-/// An id is a hash already; its halves together lose none of the 122 random bits' spread.
-fn folded(id: EventId) -> u64 {
-    let (high, low) = uuid::Uuid::from_u128(id.0).as_u64_pair();
-    high ^ low
-}
-
-/// Takes the folded id as its hash.
-#[derive(Default)]
-pub(super) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u128(&mut self, value: u128) {
-        self.0 = folded(EventId(value));
-    }
-}
-
-/// A map by event id.
-pub(super) type IdMap<T> = HashMap<u128, T, BuildHasherDefault<IdHasher>>;
 
 /// The newest ids, exact: two generations, the older one is dropped when the newer one is full and all of the older one is
 /// committed.

@@ -150,6 +150,32 @@ impl Catalog {
         Ok(plan)
     }
 
+    /// A plan, named by its code, as it would be with other charges and another flat fee. Nothing is written.
+    ///
+    /// # Errors
+    /// 404 when the organization has no such plan, 422 and 400 as [`charges::checked`].
+    pub async fn plan_as_changed(
+        &self,
+        organization: OrganizationId,
+        code: &str,
+        charges: Option<&[ChargeInput]>,
+        amount_cents: Option<i64>,
+    ) -> Result<Plan, ApiError> {
+        let change = PlanUpdate { charges: charges.map(<[_]>::to_vec), amount_cents, ..PlanUpdate::default() };
+        change.check()?;
+        // Never committed: charges are checked where they are when a plan is written.
+        let mut write = self.write().await?;
+        let row = sqlx::query("SELECT * FROM plans WHERE organization_id = $1 AND code = $2")
+            .bind(organization.to_string())
+            .bind(code)
+            .fetch_optional(write.connection())
+            .await
+            .map_err(DatabaseError::from)?;
+        let kept = PlanRow::read(&row.ok_or_else(|| ApiError::not_found("Plan"))?)?;
+        let changed = changed_document(&mut write, organization, &kept.document, &change, kept.updated_at).await?;
+        Ok(changed.plan)
+    }
+
     /// Deletes a plan that no subscription ever had.
     ///
     /// # Errors

@@ -14,13 +14,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-fn settings(kafka: &DevKafka) -> KafkaSettings {
+pub(crate) fn settings(kafka: &DevKafka) -> KafkaSettings {
     KafkaSettings { brokers: kafka.bootstrap.clone(), ..KafkaSettings::default() }
 }
 
-fn batch(organization: OrganizationId, transaction_ids: impl Iterator<Item = String>) -> EventBatch {
+pub(crate) fn batch(organization: OrganizationId, transaction_ids: impl Iterator<Item = String>) -> EventBatch {
     let mut batch = EventBatch::new(organization, Timestamp(7));
     for transaction_id in transaction_ids {
         let content = Content {
@@ -36,7 +36,7 @@ fn batch(organization: OrganizationId, transaction_ids: impl Iterator<Item = Str
 }
 
 /// Every transaction id in the topic with its partition, in order; fails on a line that cannot be read.
-fn read_all(settings: &KafkaSettings, wanted: usize) -> Vec<(u16, String)> {
+pub(crate) fn read_all(settings: &KafkaSettings, wanted: usize) -> Vec<(u16, String)> {
     let mut config = settings.client();
     let consumer: BaseConsumer =
         config.set("group.id", "reader").set("auto.offset.reset", "earliest").create().unwrap();

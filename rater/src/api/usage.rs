@@ -20,12 +20,13 @@ use std::sync::Arc;
 const MOST_PERIODS: i64 = 120;
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(current, past))]
+#[openapi(paths(current, projected, past))]
 pub(super) struct Document;
 
 pub(super) fn routes() -> Router<RaterState> {
     Router::new()
         .route("/v1/customers/{external_id}/current_usage", get(current))
+        .route("/v1/customers/{external_id}/projected_usage", get(projected))
         .route("/v1/customers/{external_id}/past_usage", get(past))
 }
 
@@ -43,6 +44,26 @@ async fn current(
     let period = period_at(&view, &subscription, caller.now)?;
     let mut records = records(&state, &view, &subscription, vec![period]).await?;
     records.pop().map(Json).ok_or_else(|| ApiError::internal("one period was asked for and none was answered"))
+}
+
+/// What the running period of one subscription will come to if usage goes on as it has: sums and counts grow in proportion to
+/// time, levels stay, and what comes of that is priced by the charges' own prices.
+#[utoipa::path(get, path = "/v1/customers/{external_id}/projected_usage", tag = "Customers", security(("api_key" = [])),
+    params(("external_id" = String, Path), ("subscription_id" = String, Query)),
+    responses((status = 200, body = UsageRecord), (status = 401), (status = 404), (status = 422), (status = 503)))]
+async fn projected(
+    caller: Authenticated,
+    State(state): State<RaterState>,
+    path: PathArguments,
+    query: QueryArguments,
+) -> Result<Json<UsageRecord>, ApiError> {
+    let (view, subscription) = subscribed(&state, &caller, &path, query.required("subscription_id")?).await?;
+    let period = period_at(&view, &subscription, caller.now)?;
+    let rated = rate_periods(&state, &view, &subscription, vec![period]).await?;
+    let rated = rated.into_iter().next().ok_or_else(|| ApiError::internal("one period gave no answer"))?;
+    let projected = crate::projection::projected(&rated, caller.now)
+        .map_err(|problem| ApiError::unprocessable("not_ratable", problem.to_string()))?;
+    record(projected).map(Json)
 }
 
 /// Usage of the last finished periods of one subscription, newest first.

@@ -54,6 +54,17 @@ impl From<StoredEvent> for EventRecord {
     }
 }
 
+/// What came of looking at an event again.
+#[derive(Serialize, ToSchema)]
+pub struct ReprocessRecord {
+    /// Which event.
+    pub event_id: Uuid,
+    /// `reprocessing` or `no_active_subscriptions`.
+    pub status: &'static str,
+    /// Active subscriptions whose running period was rated again.
+    pub subscriptions_checked: usize,
+}
+
 /// Events per hour.
 #[derive(Serialize, ToSchema)]
 pub struct VolumeRecord {

@@ -19,22 +19,22 @@ use tower::ServiceExt;
 const ADMIN: &str = "0123456789abcdef0123456789abcdef";
 
 /// A catalog, a store, and the routes over both.
-struct Server {
+pub struct Server {
     router: Router,
-    writer: DirectWriter,
-    clock: Arc<FixedClock>,
+    pub writer: DirectWriter,
+    pub clock: Arc<FixedClock>,
     _directory: TempDir,
 }
 
 /// One organization with its key.
-struct Tenant<'a> {
+pub struct Tenant<'a> {
     server: &'a Server,
     key: String,
-    organization: OrganizationId,
+    pub organization: OrganizationId,
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let catalog = Catalog::open(Database::open_in(directory.path()).await.unwrap()).await.unwrap();
         let clock = FixedClock::at(at("2026-03-10T12:00:00Z"));
@@ -52,7 +52,7 @@ impl Server {
         (status, headers, serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    async fn tenant(&self, name: &str) -> Tenant<'_> {
+    pub async fn tenant(&self, name: &str) -> Tenant<'_> {
         let request = Request::builder().method("POST").uri("/v1/organizations/").header("x-admin-secret", ADMIN);
         let request = request.header("content-type", "application/json");
         let (_, _, body) = self.answer(request.body(Body::from(json!({ "name": name }).to_string())).unwrap()).await;
@@ -65,7 +65,7 @@ impl Server {
 }
 
 impl Tenant<'_> {
-    async fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, HeaderMap, Value) {
+    pub async fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, HeaderMap, Value) {
         let request =
             Request::builder().method(method).uri(path).header("authorization", format!("Bearer {}", self.key));
         let content = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
@@ -73,30 +73,30 @@ impl Tenant<'_> {
     }
 
     /// The body of a 200.
-    async fn get(&self, path: &str) -> Value {
+    pub async fn get(&self, path: &str) -> Value {
         let (status, _, body) = self.ask("GET", path, &Value::Null).await;
         assert_eq!(status, 200, "{path}: {body}");
         body
     }
 
-    async fn refused(&self, path: &str, wanted: u16) {
+    pub async fn refused(&self, path: &str, wanted: u16) {
         let (status, _, body) = self.ask("GET", path, &Value::Null).await;
         assert_eq!(status, wanted, "{path}: {body}");
     }
 
     /// The id of what was made.
-    async fn make(&self, path: &str, body: Value) -> String {
+    pub async fn make(&self, path: &str, body: Value) -> String {
         let (status, _, made) = self.ask("POST", path, &body).await;
         assert_eq!(status, 201, "{path}: {made}");
         made["id"].as_str().unwrap().to_owned()
     }
 
-    async fn events(&self, events: &[Sent]) {
+    pub async fn events(&self, events: &[Sent]) {
         send_to(&self.server.writer, self.organization, events).await;
     }
 
     /// A customer in Paris with a subscription since 15 January to a plan that charges `tokens`, grouped by region.
-    async fn account(&self) -> String {
+    pub async fn account(&self) -> String {
         let metric = self
             .make(
                 "/v1/billable_metrics/",
@@ -125,7 +125,7 @@ impl Tenant<'_> {
     }
 }
 
-fn tokens(id: &str, when: &str, n: &str, region: &str) -> Sent {
+pub fn tokens(id: &str, when: &str, n: &str, region: &str) -> Sent {
     Sent::new(id, "tokens", "c", at(when), &format!("{{\"n\":{n},\"region\":\"{region}\"}}"))
 }
 

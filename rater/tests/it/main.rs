@@ -8,6 +8,7 @@ mod api;
 mod fixtures;
 mod golden;
 mod history;
+mod imagined;
 mod naive;
 mod rating;
 mod store;

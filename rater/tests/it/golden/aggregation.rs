@@ -46,6 +46,28 @@ struct Case<'a> {
     span: Span,
 }
 
+/// Every key of a case.
+pub const KEYS: &[&str] = &[
+    "aggregation_type",
+    "events",
+    "expected",
+    "field",
+    "filters",
+    "group_values",
+    "grouped_by",
+    "id",
+    "initial_value",
+    "note",
+    "pay_in_advance",
+    "period",
+    "prorated",
+    "recurring",
+    "rounding",
+    "source_spec",
+    "standard_price",
+    "state",
+];
+
 pub fn check(case: &Value, check: &mut Check) {
     if case["period"].is_null() {
         return first_event_in_advance(case, check);

@@ -15,8 +15,30 @@ use rater::{RatedCharge, aggregate::Span};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+/// Every key of a case.
+pub const KEYS: &[&str] = &["id", "source_spec", "note", "charge_model", "properties", "input", "expected"];
+const INPUT_KEYS: &[&str] = &["units", "events", "extra"];
+/// `premium` and `chargeable` name the published program's edition and class: prices do not depend on them.
+const EXTRA_KEYS: &[&str] = &[
+    "adjacent_ranges",
+    "billable_metric",
+    "chargeable",
+    "custom_aggregation",
+    "events_count",
+    "full_units_number",
+    "groups",
+    "mode",
+    "precise_total_amount_cents",
+    "premium",
+    "prorated",
+    "running_total",
+    "single_tier_only",
+];
+
 pub fn check(case: &Value, check: &mut Check) {
     let extra = &case["input"]["extra"];
+    check.only_keys("input.", &case["input"], INPUT_KEYS);
+    check.only_keys("input.extra.", extra, EXTRA_KEYS);
     match extra["mode"].as_str() {
         _ if extra["single_tier_only"] == true => single_tier(case, check),
         Some("pay_in_advance_one_fee_per_event") => fees_in_advance(case, check),

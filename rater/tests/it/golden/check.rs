@@ -90,6 +90,15 @@ impl Check {
         }
     }
 
+    /// A difference for each key of `value` that is not among `known`: what a case says and nobody heeds.
+    pub fn only_keys(&mut self, path: &str, value: &Value, known: &[&str]) {
+        for key in value.as_object().into_iter().flat_map(|fields| fields.keys()) {
+            if !known.contains(&key.as_str()) {
+                self.differ(&format!("{path}{key}"), "a key that is known", key);
+            }
+        }
+    }
+
     pub fn same(&mut self, path: &str, want: &Value, got: &Value) {
         self.compare(path, want == got, want, got);
     }
@@ -108,6 +117,9 @@ impl Check {
 
     /// All differences; keys that were not compared are among them.
     pub fn finish(mut self) -> Vec<String> {
+        if self.assertions == 0 {
+            self.differences.push(format!("{}: nothing was compared", self.id));
+        }
         for key in self.expected.as_object().into_iter().flat_map(|expected| expected.keys()) {
             if !self.compared.contains(key) && !MANNERS.contains(&key.as_str()) {
                 self.differences.push(format!("{}: nothing knows how to check '{key}'", self.id));
