@@ -7,6 +7,7 @@ mod export;
 mod fees;
 mod invoice_actions;
 mod invoices;
+mod ledger;
 mod lifecycle;
 mod runs;
 mod wire;
@@ -64,6 +65,7 @@ pub fn router(state: InvoicerState) -> Router {
         .merge(invoice_actions::routes(&state))
         .merge(export::routes())
         .merge(fees::routes())
+        .merge(ledger::routes())
         .merge(lifecycle::routes())
         .layer(from_fn_with_state(state.auth.clone(), http_api::actor::named))
         .with_state(state)
@@ -77,6 +79,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document.merge(invoice_actions::Document::openapi());
     document.merge(export::Document::openapi());
     document.merge(fees::Document::openapi());
+    document.merge(ledger::Document::openapi());
     document.merge(lifecycle::Document::openapi());
     document
 }

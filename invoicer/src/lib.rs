@@ -20,6 +20,7 @@ pub mod actions;
 pub mod api;
 pub mod assemble;
 pub mod charge_fee;
+pub mod check_ledger;
 pub mod commitment;
 pub mod due;
 mod fee_period;
@@ -36,6 +37,7 @@ pub mod scheduler;
 pub mod tax;
 
 pub use api::{InvoicerState, openapi, router};
+pub use check_ledger::{LedgerProblem, LedgerReport, check_ledger};
 pub use inputs::{BillingInputs, DirectInputs, InputError};
 pub use ledger::runs::{RunRecord, RunScope, RunStatus};
 pub use prove::{FeeProver, ProveError};

@@ -1,7 +1,12 @@
 //! Every test of the catalog, on the database that the name of the module says: see `main.rs`.
 
+mod add_ons;
+mod audit;
 mod bad_input;
 mod billing;
+mod billing_entities;
+mod change_plan;
+mod commitments;
 mod customers;
 mod idempotency;
 mod isolation;
@@ -11,4 +16,5 @@ mod plans;
 mod routes;
 mod snapshot;
 mod subscriptions;
+mod taxes;
 mod world;

@@ -120,6 +120,14 @@ impl Installation {
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         Answer { status, total, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
     }
+
+    /// The text of an answer, whatever its form.
+    pub async fn ask_raw(&self, path: String, authorization: String) -> String {
+        let request = Request::builder().uri(path).header("authorization", authorization).body(Body::empty()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+    }
 }
 
 /// Runs over a catalog and a store, as one process has them.
