@@ -93,7 +93,14 @@ impl CatalogState {
     /// State without other components.
     #[must_use]
     pub fn new(catalog: Catalog, auth: AuthState) -> Self {
-        Self { catalog, auth, clock_moved: Vec::new(), wiped: Vec::new(), add_on_applied: None, subscriptions_changed: None }
+        Self {
+            catalog,
+            auth,
+            clock_moved: Vec::new(),
+            wiped: Vec::new(),
+            add_on_applied: None,
+            subscriptions_changed: None,
+        }
     }
 
     /// State of the idempotency layer over this catalog; the gateway's events route uses it too.

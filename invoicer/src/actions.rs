@@ -114,7 +114,8 @@ impl BillingRuns {
         }
         let world = self.inputs().customer_world(organization, invoice.customer).await.map_err(RunError::from)?;
         let (issued_at, due_date) = if issue {
-            let customer = world.view.customer(invoice.customer).map_err(|why| ActionError::NotReworked(why.to_string()))?;
+            let customer =
+                world.view.customer(invoice.customer).map_err(|why| ActionError::NotReworked(why.to_string()))?;
             let zones = Timezones::parse(&customer.timezones);
             let zone = zones.map_err(|why| ActionError::NotReworked(why.to_string()))?.at(now);
             (now, later_by_days(zone, now, customer.net_payment_term_days))

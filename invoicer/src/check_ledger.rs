@@ -12,8 +12,8 @@ use crate::tax::{AppliedTax, TaxLine, exact_tax, rounded, taxes_of};
 use catalog::Database;
 use domain::money::{MinorUnits, MoneyError};
 use serde::Serialize;
-use sqlx::any::AnyRow;
 use sqlx::Row;
+use sqlx::any::AnyRow;
 use std::collections::HashMap;
 use utoipa::ToSchema;
 
@@ -191,7 +191,12 @@ async fn check_taxes(database: &Database, report: &mut LedgerReport) -> Result<(
         for invoice in &invoices {
             let own = fees.remove(&invoice.id).unwrap_or_default();
             if let Some(why) = wrong_tax(invoice, &own)? {
-                note(report, "taxes are what the rates on the fees come to (I5)", format!("invoice {}", invoice.id), why);
+                note(
+                    report,
+                    "taxes are what the rates on the fees come to (I5)",
+                    format!("invoice {}", invoice.id),
+                    why,
+                );
             }
         }
     }

@@ -175,9 +175,8 @@ mod tests {
         }
         let counted = billed.within(subscription, Timestamp(10), Timestamp(20)).unwrap();
         assert_eq!(counted, MinorUnits(320));
-        let lacking = |target: i64| {
-            Filling { commitment_cents: MinorUnits(target), counted_cents: counted }.lacking().unwrap().0
-        };
+        let lacking =
+            |target: i64| Filling { commitment_cents: MinorUnits(target), counted_cents: counted }.lacking().unwrap().0;
         assert_eq!((lacking(1000), lacking(320), lacking(100)), (680, 0, 0));
         assert_eq!(billed.within(SubscriptionId::random(), Timestamp(0), Timestamp(99)), Ok(MinorUnits::ZERO));
     }

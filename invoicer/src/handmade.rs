@@ -4,11 +4,11 @@
 
 use crate::actions::ActionError;
 use crate::inputs::World;
+use crate::ledger::invoices::StoredInvoice;
 use crate::ledger::runs;
 use crate::ledger::write::{BatchContext, insert_all};
 use crate::local_days::later_by_days;
 use crate::model::{Fee, FeeKind, FeeVersions, Invoice, InvoiceKind, InvoiceStatus};
-use crate::ledger::invoices::StoredInvoice;
 use crate::run::terms::applied_taxes;
 use crate::run::{BillingRuns, RunError};
 use crate::tax::taxes_of;

@@ -59,11 +59,7 @@ pub trait BillingInputs: Send + Sync {
     ///
     /// # Errors
     /// When it cannot be read.
-    async fn customer_world(
-        &self,
-        organization: OrganizationId,
-        customer: CustomerId,
-    ) -> Result<World, InputError>;
+    async fn customer_world(&self, organization: OrganizationId, customer: CustomerId) -> Result<World, InputError>;
 
     /// Waits until every event accepted before the call is in the store, and answers up to where that is.
     ///
@@ -151,11 +147,7 @@ impl BillingInputs for DirectInputs {
         self.world_of(scope).await
     }
 
-    async fn customer_world(
-        &self,
-        organization: OrganizationId,
-        customer: CustomerId,
-    ) -> Result<World, InputError> {
+    async fn customer_world(&self, organization: OrganizationId, customer: CustomerId) -> Result<World, InputError> {
         self.world_of(BillingScope::Customer(organization, customer)).await
     }
 

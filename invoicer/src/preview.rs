@@ -5,13 +5,13 @@
 
 use crate::assemble::{PlannedLine, plan_fee, total_of};
 use crate::charge_fee::ChargeFees;
-use crate::due::{Billable, Chain, Due, Frontiers, Part, Reach, due_of, share_owed};
 use crate::commitment::Billed;
+use crate::due::{Billable, Chain, Due, Frontiers, Part, Reach, due_of, share_owed};
 use crate::inputs::{InputError, view_and_terms_of};
-use crate::run::terms::{applied_taxes, commitment_on};
-use crate::tax::taxes_of;
 use crate::ledger::{LedgerError, counted, frontiers};
 use crate::model::Fee;
+use crate::run::terms::{applied_taxes, commitment_on};
+use crate::tax::taxes_of;
 use catalog::billing::{BillingScope, BillingTerms, UnknownTax};
 use catalog::{Catalog, DatabaseError};
 use domain::ids::{CustomerId, OrganizationId, SubscriptionId};

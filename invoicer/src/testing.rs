@@ -158,11 +158,7 @@ impl BillingInputs for FakeInputs {
         Ok(World { view, terms: Arc::new(all.terms), sandboxes: all.sandboxes })
     }
 
-    async fn customer_world(
-        &self,
-        organization: OrganizationId,
-        _customer: CustomerId,
-    ) -> Result<World, InputError> {
+    async fn customer_world(&self, organization: OrganizationId, _customer: CustomerId) -> Result<World, InputError> {
         self.world(Some(organization)).await
     }
 

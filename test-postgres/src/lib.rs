@@ -145,7 +145,8 @@ impl TestPostgres {
     /// When the URL is not one of [`TestPostgres::database`].
     pub async fn copy_of(&self, url: &str) -> Result<String, sqlx::Error> {
         let copy = self.database().await?;
-        let script = r#""$1/pg_dump" -h "$2" -U "$3" "$4" | "$1/psql" -q -v ON_ERROR_STOP=1 -h "$2" -U "$3" "$5" > /dev/null"#;
+        let script =
+            r#""$1/pg_dump" -h "$2" -U "$3" "$4" | "$1/psql" -q -v ON_ERROR_STOP=1 -h "$2" -U "$3" "$5" > /dev/null"#;
         let programs = installed().ok_or_else(|| sqlx::Error::Io(std::io::ErrorKind::NotFound.into()))?;
         let done = Command::new("bash")
             .args(["-o", "pipefail", "-c", script, "copy"])

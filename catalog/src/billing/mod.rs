@@ -154,7 +154,9 @@ pub async fn change_mark(database: &Database) -> Result<String, DatabaseError> {
         )
     };
     let tables =
-        ["organizations", "customers", "plans", "billable_metrics", "subscriptions", "taxes", "billing_entities"].map(sum).join(" || ' ' || ");
+        ["organizations", "customers", "plans", "billable_metrics", "subscriptions", "taxes", "billing_entities"]
+            .map(sum)
+            .join(" || ' ' || ");
     let row = sqlx::query(AssertSqlSafe(format!("SELECT {tables} AS mark"))).fetch_one(database.pool()).await?;
     Ok(row.try_get("mark")?)
 }

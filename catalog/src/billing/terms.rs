@@ -175,7 +175,8 @@ mod tests {
         let of_plan = PlanTerms { commitment: None, tax_codes: vec!["plan".into()], charge_tax_codes };
         terms.plans.insert((plan, 1), of_plan);
         let own_codes = ["own".to_string()];
-        let mut fee = TaxedBy { organization, customer, plan: Some((plan, 1)), charge: Some(charge), own_codes: &own_codes };
+        let mut fee =
+            TaxedBy { organization, customer, plan: Some((plan, 1)), charge: Some(charge), own_codes: &own_codes };
         let codes = |terms: &BillingTerms, fee: &TaxedBy<'_>| -> Vec<String> {
             terms.taxes(fee).unwrap().iter().map(|tax| tax.code.clone()).collect()
         };

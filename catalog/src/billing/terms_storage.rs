@@ -19,7 +19,9 @@ pub(super) async fn read(
     let by_id = taxes(connection, conditions, &mut terms.organizations).await?;
     attachments(connection, conditions, &by_id, &mut terms.organizations).await?;
     entities(connection, conditions, &mut terms.organizations).await?;
-    let select = format!("SELECT id, billing_entity_id FROM customers WHERE {OF_ORGANIZATION} AND billing_entity_id IS NOT NULL");
+    let select = format!(
+        "SELECT id, billing_entity_id FROM customers WHERE {OF_ORGANIZATION} AND billing_entity_id IS NOT NULL"
+    );
     each_row(connection, conditions, select, |row| {
         terms.entity_of.insert(row.parsed("id")?, row.parsed("billing_entity_id")?);
         Ok(())

@@ -166,8 +166,14 @@ impl Catalog {
             .map_err(|fault| in_use(fault.into()))?
             .rows_affected();
         found(deleted, "Customer")?;
-        written_down(&mut write, organization, id, Change { resource: RESOURCE, before: Some(&gone), after: None }, now)
-            .await?;
+        written_down(
+            &mut write,
+            organization,
+            id,
+            Change { resource: RESOURCE, before: Some(&gone), after: None },
+            now,
+        )
+        .await?;
         write.commit().await.map_err(in_use)
     }
 }
@@ -239,7 +245,8 @@ async fn insert(
         created_at: now,
         updated_at: now,
     };
-    written_down(write, organization, id, Change { resource: RESOURCE, before: None, after: Some(&customer) }, now).await?;
+    written_down(write, organization, id, Change { resource: RESOURCE, before: None, after: Some(&customer) }, now)
+        .await?;
     Ok(customer)
 }
 

@@ -201,8 +201,7 @@ pub(crate) async fn select(
     organization: OrganizationId,
     id: MetricId,
 ) -> Result<MetricRecord, ApiError> {
-    let select =
-        format!("SELECT * FROM billable_metrics WHERE organization_id = $1 AND id = $2{}", write.for_update());
+    let select = format!("SELECT * FROM billable_metrics WHERE organization_id = $1 AND id = $2{}", write.for_update());
     let row = sqlx::query(AssertSqlSafe(select))
         .bind(organization.to_string())
         .bind(id.to_string())

@@ -196,8 +196,14 @@ impl Catalog {
             })?
             .rows_affected();
         found(deleted, "Plan")?;
-        written_down(&mut write, organization, id, Change { resource: RESOURCE, before: Some(&gone), after: None }, now)
-            .await?;
+        written_down(
+            &mut write,
+            organization,
+            id,
+            Change { resource: RESOURCE, before: Some(&gone), after: None },
+            now,
+        )
+        .await?;
         Ok(self.commit_shown(write, organization).await?)
     }
 

@@ -97,10 +97,11 @@ impl Catalog {
         request: &ChangePlanRequest,
         now: Timestamp,
     ) -> Result<SubscriptionRecord, ApiError> {
-        let new = self.plan_row(organization, request.plan_id).await.map_err(|fault| match fault.status().as_u16() {
-            404 => ApiError::bad_request("unknown_plan", format!("Plan {} not found", request.plan_id)),
-            _ => fault,
-        })?;
+        let new =
+            self.plan_row(organization, request.plan_id).await.map_err(|fault| match fault.status().as_u16() {
+                404 => ApiError::bad_request("unknown_plan", format!("Plan {} not found", request.plan_id)),
+                _ => fault,
+            })?;
         let calendar = self.plan_calendar(organization, id, now).await?;
         let mut write = self.write().await?;
         let subscription = select(&mut write, organization, id).await?;

@@ -126,8 +126,7 @@ fn proration(
 ) -> ProrationDetail {
     let anchor = subscription.anchor_at.or(subscription.started_at).unwrap_or(at);
     let rest = |document: &PlanDocument| {
-        let calendar =
-            BillingCalendar::new(document.plan.interval, subscription.billing_time, anchor, zones.clone());
+        let calendar = BillingCalendar::new(document.plan.interval, subscription.billing_time, anchor, zones.clone());
         let period = calendar.period_containing(at);
         period.proration_by_days(period.day_of(at), period.end_day)
     };

@@ -13,8 +13,8 @@ use crate::tax::wire::{
 use domain::ids::OrganizationId;
 use domain::time::Timestamp;
 use http_api::{ApiError, ListParams};
-use sqlx::any::AnyRow;
 use sqlx::AssertSqlSafe;
+use sqlx::any::AnyRow;
 use std::collections::BTreeMap;
 
 const RESOURCE: &str = "tax";
@@ -252,7 +252,8 @@ impl Catalog {
         &self,
         organization: OrganizationId,
     ) -> Result<TaxApplicationCountsResponse, ApiError> {
-        let select = "SELECT tax_id, COUNT(*) AS attachments FROM applied_taxes WHERE organization_id = $1 GROUP BY tax_id";
+        let select =
+            "SELECT tax_id, COUNT(*) AS attachments FROM applied_taxes WHERE organization_id = $1 GROUP BY tax_id";
         let rows = sqlx::query(select)
             .bind(organization.to_string())
             .fetch_all(self.database().pool())

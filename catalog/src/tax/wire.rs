@@ -3,11 +3,11 @@
 use crate::columns::Columns;
 use crate::database::DatabaseError;
 use crate::fields::SharedChecks;
-use http_api::validation::sent;
-use http_api::{ApiError, Checks, ExactDecimal};
 use bigdecimal::BigDecimal;
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
+use http_api::validation::sent;
+use http_api::{ApiError, Checks, ExactDecimal};
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use std::collections::BTreeMap;

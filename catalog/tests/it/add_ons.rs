@@ -8,7 +8,8 @@ async fn an_add_on_is_applied_at_its_own_or_another_price() {
     let world = World::new().await;
     let tenant = world.tenant("Acme").await;
     let customer = tenant.customer("c").await;
-    let made = tenant.post("/v1/add_ons/", json!({"code": "setup", "name": "Setup", "amount_cents": 4900})).await.expect(201);
+    let made =
+        tenant.post("/v1/add_ons/", json!({"code": "setup", "name": "Setup", "amount_cents": 4900})).await.expect(201);
     assert_eq!((&made["amount_cents"], &made["amount_currency"]), (&json!("4900"), &json!("USD")));
     let apply = |more: serde_json::Value| {
         let mut body = json!({"add_on_code": "setup", "customer_id": customer});
@@ -42,5 +43,8 @@ async fn what_is_unknown_or_of_another_organization_is_404() {
     assert_eq!(tenant.post("/v1/add_ons/apply", apply.clone()).await.status, 404);
     assert_eq!(other.post("/v1/add_ons/apply", apply).await.status, 404);
     assert_eq!(other.get("/v1/add_ons/a").await.status, 404);
-    assert_eq!(tenant.post("/v1/add_ons/", json!({"code": "a", "name": "A", "amount_cents": 1})).await.code(409), "code_taken");
+    assert_eq!(
+        tenant.post("/v1/add_ons/", json!({"code": "a", "name": "A", "amount_cents": 1})).await.code(409),
+        "code_taken"
+    );
 }

@@ -12,7 +12,8 @@ async fn every_change_is_told_with_before_and_after_and_who_made_it() {
     tenant.put(&path, json!({"name": "Grace"})).await.expect(200);
     tenant.put(&path, json!({"name": "Grace"})).await.expect(200);
     let keyed = [("idempotency-key", "k")];
-    let made = tenant.ask_with("POST", "/v1/customers/", &keyed, json!({"external_id": "d", "name": "D"})).await.expect(201);
+    let made =
+        tenant.ask_with("POST", "/v1/customers/", &keyed, json!({"external_id": "d", "name": "D"})).await.expect(201);
     tenant.delete(&path).await.expect(204);
 
     let trail = tenant.get(&format!("/v1/audit_logs/customer/{customer}")).await.expect(200);

@@ -18,7 +18,10 @@ async fn an_entity_has_a_prefix_of_its_own_and_one_is_the_default() {
     assert_eq!(tenant.get("/v1/billing_entities/fr").await.expect(200)["is_default"], false);
     let change = json!({"city": "Lyon", "invoice_prefix": "F"});
     let changed = tenant.ask("PATCH", "/v1/billing_entities/fr", change).await.expect(200);
-    assert_eq!((&changed["city"], &changed["invoice_prefix"], &changed["country"]), (&json!("Lyon"), &json!("F"), &json!("FR")));
+    assert_eq!(
+        (&changed["city"], &changed["invoice_prefix"], &changed["country"]),
+        (&json!("Lyon"), &json!("F"), &json!("FR"))
+    );
     assert_eq!(tenant.get("/v1/billing_entities/").await.total(), 2);
 }
 

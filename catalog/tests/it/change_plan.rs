@@ -17,11 +17,15 @@ async fn change(tenant: &Tenant<'_>, id: &str, plan: &str, when: &str) -> super:
 async fn an_upgrade_takes_effect_now_and_keeps_the_anchor() {
     let world = World::new().await;
     let tenant = world.tenant("Acme").await;
-    let (cheap, dear) = (plan(&tenant, "a", 100, json!({})).await, plan(&tenant, "b", 200, json!({"pay_in_advance": true})).await);
+    let (cheap, dear) =
+        (plan(&tenant, "a", 100, json!({})).await, plan(&tenant, "b", 200, json!({"pay_in_advance": true})).await);
     let customer = tenant.customer("c").await;
     let id = tenant.subscription("s", &customer, &cheap, Some("2026-01-05T00:00:00Z")).await;
     let next = change(&tenant, &id, &dear, "auto").await.expect(200);
-    assert_eq!((&next["status"], &next["external_id"], &next["plan_id"]), (&json!("active"), &json!("s"), &json!(dear)));
+    assert_eq!(
+        (&next["status"], &next["external_id"], &next["plan_id"]),
+        (&json!("active"), &json!("s"), &json!(dear))
+    );
     assert_eq!((&next["previous_plan_id"], &next["previous_subscription_id"]), (&json!(cheap), &json!(id)));
     assert_eq!((&next["anchor_at"], &next["pay_in_advance"]), (&json!("2026-01-05T00:00:00Z"), &json!(true)));
     let old = tenant.get(&format!("/v1/subscriptions/{id}")).await.expect(200);
@@ -71,7 +75,8 @@ async fn ending_a_subscription_drops_what_it_would_have_become() {
 async fn plans_that_cannot_follow_are_refused_and_nothing_changes() {
     let world = World::new().await;
     let (tenant, other) = (world.tenant("Acme").await, world.tenant("Other").await);
-    let (own, euro) = (plan(&tenant, "a", 200, json!({})).await, plan(&tenant, "e", 200, json!({"currency": "EUR"})).await);
+    let (own, euro) =
+        (plan(&tenant, "a", 200, json!({})).await, plan(&tenant, "e", 200, json!({"currency": "EUR"})).await);
     let theirs = plan(&other, "a", 300, json!({})).await;
     let customer = tenant.customer("c").await;
     let id = tenant.subscription("s", &customer, &own, Some("2026-03-05T00:00:00Z")).await;

@@ -46,7 +46,8 @@ async fn a_tax_is_attached_once_to_what_exists_and_counted() {
     assert_eq!(again.code(409), "tax_already_applied");
     assert_eq!(tenant.post("/v1/taxes/apply", attach("customer", theirs)).await.status, 404, "of another organization");
     assert_eq!(tenant.post("/v1/taxes/apply", attach("planet", customer.clone())).await.status, 422);
-    let listed = tenant.get(&format!("/v1/taxes/applied?taxable_type=customer&taxable_id={customer}")).await.expect(200);
+    let listed =
+        tenant.get(&format!("/v1/taxes/applied?taxable_type=customer&taxable_id={customer}")).await.expect(200);
     assert_eq!(listed, json!([applied]));
     assert_eq!(tenant.get("/v1/taxes/applied").await.status, 422);
     let tax = id_of(&tenant.get("/v1/taxes/vat").await.expect(200));

@@ -9,11 +9,11 @@ mod proof;
 mod run;
 mod tax;
 
+pub(crate) use actions::outcome_of;
 pub use actions::{
     BulkFinalizeResponse, BulkInvoices, BulkVoidResponse, InvoiceUpdate, OneOffInvoiceCreate, SendReminderResponse,
     SettlementRecord,
 };
-pub(crate) use actions::outcome_of;
 pub use fee::{FeeRecord, FeeUpdate};
 pub use invoice::{InvoiceRecord, LineItem};
 pub use preview::{InvoicePreviewRecord, InvoicePreviewRequest};

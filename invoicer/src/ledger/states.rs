@@ -1,8 +1,8 @@
 //! One invoice from state to state. Each change names the version it was decided on; false: somebody was first, roll back.
 
+use super::LedgerError;
 use super::bulk::{BulkInsert, Cell};
 use super::invoices::StoredInvoice;
-use super::LedgerError;
 use crate::model::InvoiceStatus;
 use domain::ids::{InvoiceId, OrganizationId};
 use domain::time::Timestamp;
@@ -120,7 +120,10 @@ pub async fn delete(
     organization: OrganizationId,
     invoice: &StoredInvoice,
 ) -> Result<bool, LedgerError> {
-    sqlx::query("DELETE FROM fees WHERE invoice_id = $1").bind(invoice.id.to_string()).execute(&mut *connection).await?;
+    sqlx::query("DELETE FROM fees WHERE invoice_id = $1")
+        .bind(invoice.id.to_string())
+        .execute(&mut *connection)
+        .await?;
     let deleted = sqlx::query(
         "DELETE FROM invoices WHERE organization_id = $1 AND id = $2 AND version = $3 AND status = 'draft'",
     )
@@ -222,11 +225,7 @@ pub async fn settlements(
     use sqlx::Row;
     let sql = "SELECT id, settlement_type, source_id, amount_cents, created_at FROM invoice_settlements
                WHERE organization_id = $1 AND invoice_id = $2 ORDER BY created_at, id";
-    let rows = sqlx::query(sql)
-        .bind(organization.to_string())
-        .bind(invoice.to_string())
-        .fetch_all(connection)
-        .await?;
+    let rows = sqlx::query(sql).bind(organization.to_string()).bind(invoice.to_string()).fetch_all(connection).await?;
     let read = |row: &sqlx::any::AnyRow| {
         Ok(Settlement {
             id: row.try_get("id")?,

@@ -12,8 +12,8 @@
 
 use super::plan::{Problems, RunPlan, plan_run};
 use super::progress::{RunObserver, RunProgress};
-use super::{RunError, Shared, finalize, write};
 use super::terms::{applied_taxes, commitment_on};
+use super::{RunError, Shared, finalize, write};
 use crate::assemble::{PlannedInvoice, PlannedLine, assemble};
 use crate::charge_fee::ChargeFees;
 use crate::commitment::{Billed, counts};
@@ -295,7 +295,9 @@ impl Assembler {
     fn note_counted(&mut self, invoice: &Invoice) {
         for fee in invoice.fees.iter().filter(|fee| counts(fee.kind)) {
             let committed = fee.plan.and_then(|plan| self.terms.plan(plan, fee.versions.plan));
-            if let (Some(subscription), true) = (fee.subscription, committed.is_some_and(|one| one.commitment.is_some())) {
+            if let (Some(subscription), true) =
+                (fee.subscription, committed.is_some_and(|one| one.commitment.is_some()))
+            {
                 self.billed.note(subscription, fee.from, fee.amount);
             }
         }

@@ -89,11 +89,8 @@ async fn issue(execution: &mut Execution<'_>, finalized: Vec<ReworkedDraft>) -> 
     }
     write.commit().await?;
     metrics::counter!("tollgate_billing_run_drafts_finalized_total").increment(finalized.len() as u64);
-    let done = |draft: &ReworkedDraft| Done {
-        at: draft.issued_at,
-        what: done_kind(draft.status),
-        id: draft.draft.id.0,
-    };
+    let done =
+        |draft: &ReworkedDraft| Done { at: draft.issued_at, what: done_kind(draft.status), id: draft.draft.id.0 };
     execution.observer.done(&finalized.iter().map(done).collect::<Vec<_>>());
     Ok(())
 }

@@ -93,7 +93,8 @@ async fn an_invoice_is_paid_once_and_a_paid_one_is_not_taken_back() {
         assert_eq!(tenant.act(&paid, action).await.status, StatusCode::BAD_REQUEST, "{action}");
     }
     let path = format!("/v1/invoices/{}", text(&paid, "id"));
-    for change in [json!({"due_date": "2026-09-01T00:00:00Z"}), json!({"status": "draft"}), json!({"status": "voided"})] {
+    for change in [json!({"due_date": "2026-09-01T00:00:00Z"}), json!({"status": "draft"}), json!({"status": "voided"})]
+    {
         assert_eq!(tenant.put(&path, change.clone()).await.status, StatusCode::BAD_REQUEST, "{change}");
     }
     assert_eq!(tenant.put(&path, json!({"paid_at": JULY})).await.status, StatusCode::UNPROCESSABLE_ENTITY);
@@ -154,7 +155,10 @@ async fn lines_by_hand_become_a_draft_that_no_run_issues() {
     let made = tenant.post("/v1/invoices/one_off", body.clone()).await;
     assert_eq!(made.status, StatusCode::OK, "{made:?}");
     let made = made.body;
-    assert_eq!((text(&made, "currency"), text(&made, "total_cents"), &made["issued_at"]), ("EUR", "5950", &Value::Null));
+    assert_eq!(
+        (text(&made, "currency"), text(&made, "total_cents"), &made["issued_at"]),
+        ("EUR", "5950", &Value::Null)
+    );
     assert_eq!(installation.bill("2026-08-01T00:00:00Z").await.invoices_created, 0);
     assert_eq!(tenant.drafts().await.len(), 1);
     let other = installation.organization("Other", false).await;
@@ -190,7 +194,8 @@ async fn a_draft_of_a_period_is_not_deleted_and_one_by_hand_is() {
     let period = with_a_draft(&tenant).await;
     let customer = period["customer_id"].clone();
     let line = json!({"description": "x", "quantity": 1, "unit_price": 10, "amount": 10});
-    let by_hand = tenant.post("/v1/invoices/one_off", json!({"customer_id": customer, "line_items": [line]})).await.body;
+    let by_hand =
+        tenant.post("/v1/invoices/one_off", json!({"customer_id": customer, "line_items": [line]})).await.body;
     assert_eq!(deleted(&tenant, &period).await, StatusCode::BAD_REQUEST);
     assert_eq!(deleted(&tenant, &by_hand).await, StatusCode::NO_CONTENT);
     assert_eq!(deleted(&tenant, &by_hand).await, StatusCode::NOT_FOUND);
@@ -213,7 +218,11 @@ async fn each_billing_entity_numbers_without_gaps_and_taxes_its_customers() {
     let applied = json!({"tax_code": "tva", "taxable_type": "billing_entity", "taxable_id": entity.id});
     catalog.apply_tax(tenant.organization, &from(applied), at(JULY)).await.unwrap();
     let plan = tenant.plan().await;
-    for (name, more) in [("a", json!({"billing_entity_id": entity.id})), ("b", json!({})), ("c", json!({"billing_entity_id": entity.id}))] {
+    for (name, more) in [
+        ("a", json!({"billing_entity_id": entity.id})),
+        ("b", json!({})),
+        ("c", json!({"billing_entity_id": entity.id})),
+    ] {
         let customer = tenant.customer(name, more).await;
         tenant.subscribe(&customer, &format!("{name}-1"), &plan, JULY).await;
     }
@@ -239,7 +248,10 @@ async fn a_commitment_is_filled_up_and_a_draft_is_filled_up_again() {
     let plan = tenant.plan().await;
     let change = json!({"minimum_commitment": {"amount_cents": 5000}});
     let catalog = &installation.catalog;
-    catalog.update_plan(tenant.organization, plan.parse().unwrap(), &from(change), at("2026-02-01T00:00:00Z")).await.unwrap();
+    catalog
+        .update_plan(tenant.organization, plan.parse().unwrap(), &from(change), at("2026-02-01T00:00:00Z"))
+        .await
+        .unwrap();
     let customer = tenant.customer("ada", json!({"invoice_grace_period": 10})).await;
     tenant.subscribe(&customer, "ada-1", &plan, JULY).await;
     tenant.send(&[("ada", "", "calls", "2026-07-05T00:00:00Z", "{}")]).await;

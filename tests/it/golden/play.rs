@@ -59,7 +59,8 @@ impl Stage {
     }
 
     pub(super) async fn current_usage(&self, step: &Value) -> Tried {
-        self.get(&format!("/v1/customers/{}/current_usage?subscription_id={}", self.id, self.subscription_name(step))).await
+        self.get(&format!("/v1/customers/{}/current_usage?subscription_id={}", self.id, self.subscription_name(step)))
+            .await
     }
 
     fn subscription_name(&self, step: &Value) -> String {

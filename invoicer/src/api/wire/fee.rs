@@ -1,9 +1,9 @@
 //! Fees on the wire.
 
+use super::tax::AppliedTaxRecord;
 use crate::ledger::LedgerError;
 use crate::ledger::fees::StoredFee;
 use crate::model::{FeeKind, FeePayment, FeeVersions};
-use super::tax::AppliedTaxRecord;
 use bigdecimal::BigDecimal;
 use domain::ids::{ChargeId, CustomerId, FeeId, InvoiceId, PlanId, SubscriptionId};
 use domain::position::Cut;
@@ -145,10 +145,10 @@ fn tax_on_precise(fee: &StoredFee) -> Result<String, LedgerError> {
     if fee.taxes.is_empty() {
         return Ok("0".into());
     }
-    let precise: BigDecimal = fee
-        .precise_amount
-        .parse()
-        .map_err(|_| LedgerError::Corrupt { column: "fees.precise_amount_cents".into(), value: fee.precise_amount.clone() })?;
+    let precise: BigDecimal = fee.precise_amount.parse().map_err(|_| LedgerError::Corrupt {
+        column: "fees.precise_amount_cents".into(),
+        value: fee.precise_amount.clone(),
+    })?;
     let rate: Quantity = fee.taxes.iter().map(|tax| &tax.tax_rate).sum();
     Ok((&Quantity::from(precise) * &rate).to_string())
 }

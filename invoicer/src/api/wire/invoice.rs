@@ -1,10 +1,10 @@
 //! Invoices and their lines on the wire.
 
+use super::tax::AppliedTaxRecord;
 use crate::ledger::LedgerError;
 use crate::ledger::fees::StoredFee;
 use crate::ledger::invoices::StoredInvoice;
 use crate::model::{FeeKind, InvoiceKind, InvoiceStatus};
-use super::tax::AppliedTaxRecord;
 use domain::ids::{ChargeId, CustomerId, FeeId, InvoiceId, SubscriptionId};
 use domain::time::Timestamp;
 use serde::Serialize;
