@@ -204,7 +204,8 @@ impl Catalog {
         let started = format!(
             "UPDATE subscriptions SET status = 'active', activated_at = started_at, updated_at = $1 \
              WHERE status = 'pending' AND started_at <= $1 AND {CLOCKED} AND (previous_subscription_id IS NULL \
-             OR previous_subscription_id NOT IN (SELECT id FROM subscriptions WHERE status IN ('active', 'paused'))) \
+             OR NOT EXISTS (SELECT 1 FROM subscriptions earlier WHERE earlier.id = subscriptions.previous_subscription_id \
+             AND earlier.status IN ('active', 'paused'))) \
              RETURNING id, started_at AS happened_at"
         );
         let ended = format!(
