@@ -4,13 +4,15 @@
 //! of the period are read, and it is put among them. It refuses to store anything.
 
 use crate::aggregate::MetricRules;
-use crate::plan::{RatingPlan, Way, plan};
+use crate::plan::{PlannedCharge, RatingPlan, Way, plan};
 use crate::price::{Terms, price_line};
 use crate::rate::{RateError, Rater, in_background, read_event, span_of};
 use crate::rated::{RateProblem, RatedCharge, RatingItem};
-use crate::usage::{EventRules, LineUsage, UsageByLine, UsageEvent, absorb, from_events, from_rows};
+use crate::rows::{Rows, from_rows};
+use crate::usage::{EventRules, LineUsage, UsageByLine, UsageEvent, absorb, from_events};
 use crate::view::{RatableCharge, RatablePlan, RatingView};
 use aggregator::usage::UsageRow;
+use domain::catalog::Aggregation;
 use domain::ids::ChargeId;
 use domain::position::Cut;
 use std::sync::Arc;
@@ -63,13 +65,15 @@ impl Rater {
     ) -> Result<Estimate, EstimateError> {
         let (planning_view, asked, at) = (view.clone(), item.clone(), cut.clone());
         let planned = in_background(move || plan(&planning_view, vec![asked], &at)).await?;
-        let (place, slot) = found(&planned, charge)?;
+        let PlannedCharge { place, slot, carried } = found(&planned, charge)?;
         let version = planned.items[0].plan.clone().ok_or(EstimateError::NoCharge(charge))?;
         let ratable = version.charges()[place].as_ref().map_err(|error| RateProblem::View(error.clone()))?.clone();
         let shape = &planned.slots[slot].shape;
         let case = Case { item, plan: version, ratable, rules: shape.rules.clone(), keys: shape.keys.clone(), event };
-        let question = planned.question_of(slot);
-        if shape.way == Way::Rows {
+        let slots: Vec<usize> = std::iter::once(slot).chain(carried).collect();
+        let question = planned.question_of(&slots);
+        let adds_up = matches!(case.rules.metric.aggregation, Aggregation::Count | Aggregation::Sum | Aggregation::Max);
+        if shape.way == Way::Rows && adds_up && !case.rules.metric.recurring {
             let mut rows: Vec<UsageRow> = Vec::new();
             self.store().usage(question, |row| rows.push(row)).await.map_err(RateError::from)?;
             return case.beside_rows(&rows);
@@ -81,14 +85,13 @@ impl Rater {
     }
 }
 
-/// Place of a charge in the plan, and its slot.
-fn found(planned: &RatingPlan, charge: ChargeId) -> Result<(usize, usize), EstimateError> {
+/// A charge as it was planned.
+fn found(planned: &RatingPlan, charge: ChargeId) -> Result<PlannedCharge, EstimateError> {
     let item = &planned.items[0];
     let charges = item.charges.as_ref().map_err(Clone::clone)?;
     let plan = item.plan.as_ref().ok_or(EstimateError::NoCharge(charge))?;
     let is_meant = |place: usize| plan.plan.charges.get(place).is_some_and(|known| known.id == charge);
-    let planned = charges.iter().find(|planned| is_meant(planned.place));
-    planned.map(|planned| (planned.place, planned.slot)).ok_or(EstimateError::NoCharge(charge))
+    charges.iter().find(|planned| is_meant(planned.place)).cloned().ok_or(EstimateError::NoCharge(charge))
 }
 
 impl Case<'_> {
@@ -105,7 +108,8 @@ impl Case<'_> {
 
     fn beside_rows(&self, rows: &[UsageRow]) -> Result<Estimate, EstimateError> {
         let metric = &self.rules.metric;
-        let now = from_rows(&self.ratable.lines, metric, &self.keys, rows);
+        let rows = Rows { own: rows, carried: &[] };
+        let now = from_rows(&self.ratable.lines, metric, &self.keys, span_of(self.item), rows);
         let mut with = now.clone();
         for (fee, usage) in from_events(self.rules(), std::slice::from_ref(self.event)) {
             absorb(with.entry(fee).or_default(), metric.aggregation, &usage);

@@ -6,8 +6,10 @@
 //! - [`lines`]: filters and groups: which fee of a charge an event belongs to
 //! - [`plan`]: all of it as a fixed number of questions to the store, however many subscriptions
 //! - [`rate`]: asking them, and pricing the answers ([`rated`] is what comes out)
+//! - [`rows`]: the store's answers as the usage of fees
 //! - [`aggregate`]: the same quantities from single events, for charges that look at events one by one
 //! - [`proof`]: one fee counted again, event by event
+//! - [`late`]: what came in after a bill, and what it changes; [`shard`]: rating by several processes
 //! - [`estimate`], [`projection`], [`what_if`]: the same of usage that is imagined
 //! - [`api`]: usage and events over HTTP
 //!
@@ -22,6 +24,7 @@ pub mod estimate;
 #[cfg(test)]
 mod fixtures;
 pub mod intervals;
+pub mod late;
 pub mod lines;
 pub mod plan;
 pub mod price;
@@ -29,6 +32,8 @@ pub mod projection;
 pub mod proof;
 pub mod rate;
 pub mod rated;
+pub mod rows;
+pub mod shard;
 pub mod usage;
 pub mod view;
 pub mod what_if;

@@ -4,13 +4,15 @@
 //! that decide between fees) are asked together; shapes that can stand in one query do. So the number of queries depends on the
 //! number of measures and on how differently plans filter one metric, not on the number of subscriptions.
 //!
-//! Every slot is asked for. Where the store's rows do not add up to fees (prices that look at single events, aggregations that
-//! the store does not compute) it is asked only how many events there are, and then read event by event ([`crate::rate`]).
+//! Every slot is asked for. What a recurring metric carries over from before the stretch is a slot of its own, so that a fee can
+//! count it without counting its events. Where the store's rows do not add up to fees (prices that look at single events,
+//! proration, expressions, distinct counts that persist) it is asked only how many events there are, and these are read one by
+//! one ([`crate::rate`]).
 
 use crate::aggregate::{MetricRules, OPERATION_TYPE};
 use crate::rated::{RateProblem, RatingItem};
 use crate::view::{RatableCharge, RatablePlan, RatingView, ViewError};
-use crate::whose_usage::{OwnedSeries, metric_usage};
+use crate::whose_usage::{OwnedSeries, carried_usage, metric_usage, usage_of};
 use aggregator::usage::{Measure, MetricScope, UsageQuery, UsageWindow};
 use domain::catalog::{Aggregation, Metric, Subscription};
 use domain::ids::OrganizationId;
@@ -51,6 +53,8 @@ pub struct PlannedCharge {
     pub place: usize,
     /// Where its usage is.
     pub slot: usize,
+    /// Where what it carries over is, when it carries anything that the store adds up.
+    pub carried: Option<usize>,
 }
 
 /// One stretch, ready to be asked for.
@@ -92,6 +96,9 @@ pub struct PlannedQuery {
     scopes: HashMap<(OrganizationId, String), usize>,
 }
 
+/// The slot of a metric's usage in a stretch, and that of what it carries over.
+type Slots = (usize, Option<usize>);
+
 /// What a shape is found again by: plan, its version, metric.
 type ShapeKey = (domain::ids::PlanId, u32, domain::ids::MetricId, u32);
 
@@ -103,11 +110,11 @@ struct Planner<'a> {
 }
 
 impl RatingPlan {
-    /// The question that answers for a slot, about that slot alone.
+    /// The question that answers for these slots of one shape (at least one), about them alone.
     #[must_use]
-    pub fn question_of(&self, slot: usize) -> UsageQuery {
-        let query = &self.queries[self.slots[slot].shape.query].query;
-        only(query, &[slot])
+    pub fn question_of(&self, slots: &[usize]) -> UsageQuery {
+        let query = &self.queries[self.slots[slots[0]].shape.query].query;
+        only(query, slots)
     }
 }
 
@@ -149,38 +156,46 @@ impl<'a> Planner<'a> {
         plan: &Arc<RatablePlan>,
     ) -> Result<Vec<PlannedCharge>, RateProblem> {
         let instant = RatingView::versions_at(subscription, &item.period);
-        let mut slots: Vec<(domain::ids::MetricId, usize)> = Vec::new();
+        let mut slots: Vec<(domain::ids::MetricId, Slots)> = Vec::new();
         let mut charges = Vec::with_capacity(plan.charges().len());
         for (place, ratable) in plan.charges().iter().enumerate() {
             let ratable = ratable.as_ref().map_err(Clone::clone)?;
             let metric = self.view.metric_at(&ratable.charge, instant)?;
-            let known = slots.iter().find(|(id, _)| *id == metric.id).map(|(_, slot)| *slot);
-            let slot = match known {
-                Some(slot) => slot,
-                None => self.new_slot(item, subscription, plan, metric)?,
+            let known = slots.iter().find(|(id, _)| *id == metric.id).map(|(_, slots)| *slots);
+            let (slot, carried) = match known {
+                Some(known) => known,
+                None => self.new_slots(item, subscription, plan, metric)?,
             };
-            slots.push((metric.id, slot));
-            charges.push(PlannedCharge { place, slot });
+            slots.push((metric.id, (slot, carried)));
+            charges.push(PlannedCharge { place, slot, carried });
         }
         Ok(charges)
     }
 
-    fn new_slot(
+    fn new_slots(
         &mut self,
         item: &RatingItem,
         subscription: &Subscription,
         plan: &RatablePlan,
         metric: &Arc<Metric>,
-    ) -> Result<usize, RateProblem> {
+    ) -> Result<Slots, RateProblem> {
         let shape = self.shape(subscription.organization, plan, metric)?;
+        if shape.way != Way::Rows || !metric.recurring {
+            let owned = metric_usage(self.view, subscription, metric, item.from, item.to)?;
+            return Ok((self.add_slot(shape, &owned), None));
+        }
+        let own = usage_of(self.view, subscription, &metric.code, item.from, item.to)?;
+        let before = carried_usage(self.view, subscription, metric, item.from)?;
+        Ok((self.add_slot(shape.clone(), &own), Some(self.add_slot(shape, &before))))
+    }
+
+    fn add_slot(&mut self, shape: Arc<Shape>, owned: &[OwnedSeries]) -> usize {
         let slot = self.plan.slots.len();
         // Four billion slots would be ten terabytes of windows before this could fail.
         let number = u32::try_from(slot).unwrap_or(u32::MAX);
-        let windows = &mut self.plan.queries[shape.query].query.windows;
-        let owned = metric_usage(self.view, subscription, metric, item.from, item.to)?;
-        windows.extend(windows_of(&owned, number, shape.scope));
+        self.plan.queries[shape.query].query.windows.extend(windows_of(owned, number, shape.scope));
         self.plan.slots.push(PlannedSlot { shape, item: self.plan.items.len() });
-        Ok(slot)
+        slot
     }
 
     fn shape(
@@ -268,19 +283,30 @@ fn way(metric: &Metric, charges: &[&RatableCharge]) -> Way {
         ratable.charge.prorated || needs.into_iter().any(|needs| needs.events || needs.dynamic_total)
     };
     match metric.aggregation {
-        _ if metric.recurring || charges.iter().any(looks_at_events) => Way::Events,
-        Aggregation::Count | Aggregation::Sum | Aggregation::Max => Way::Rows,
+        _ if charges.iter().any(looks_at_events) => Way::Events,
+        Aggregation::UniqueCount if metric.recurring => Way::Events,
         Aggregation::UniqueCount => Way::LoneRows,
-        _ => Way::Events,
+        Aggregation::Custom => Way::Events,
+        Aggregation::Count
+        | Aggregation::Sum
+        | Aggregation::Max
+        | Aggregation::Min
+        | Aggregation::Average
+        | Aggregation::Latest
+        | Aggregation::WeightedSum => Way::Rows,
     }
 }
 
 fn measure_of(aggregation: Aggregation) -> Measure {
     match aggregation {
-        Aggregation::Sum => Measure::Sum,
+        // An average is a sum over the number of values, which every row tells.
+        Aggregation::Sum | Aggregation::Average => Measure::Sum,
         Aggregation::Max => Measure::Max,
+        Aggregation::Min => Measure::Min,
+        Aggregation::Latest => Measure::Latest,
+        Aggregation::WeightedSum => Measure::WeightedSum,
         Aggregation::UniqueCount => Measure::UniqueCount,
-        _ => Measure::Count,
+        Aggregation::Count | Aggregation::Custom => Measure::Count,
     }
 }
 

@@ -13,7 +13,8 @@ use crate::aggregate::Span;
 use crate::plan::{PlannedItem, RatingPlan, Way, only, plan};
 use crate::price::{Terms, price_charge};
 use crate::rated::{RateProblem, RatedCharge, RatedItem, RatingItem};
-use crate::usage::{Dimensions, EventRules, UsageByLine, UsageEvent, from_events, from_rows, row_dimensions};
+use crate::rows::{Rows, from_rows};
+use crate::usage::{Dimensions, EventRules, UsageByLine, UsageEvent, from_events, row_dimensions};
 use crate::view::{RatableCharge, RatingView};
 use aggregator::usage::{EventOfFee, UsageQuery, UsageRow};
 use aggregator::{EventStore, StoreError};
@@ -280,7 +281,11 @@ fn price_charges(plan: &RatingPlan, found: &Found, planned: &PlannedItem) -> Res
         let shape = &plan.slots[charge.slot].shape;
         let usage = match found.read.get(&(charge.slot, charge.place)) {
             Some(usage) => usage.clone(),
-            None => from_rows(&ratable.lines, &shape.rules.metric, &shape.keys, &found.rows[charge.slot]),
+            None => {
+                let carried = charge.carried.map(|slot| found.rows[slot].as_slice()).unwrap_or_default();
+                let rows = Rows { own: &found.rows[charge.slot], carried };
+                from_rows(&ratable.lines, &shape.rules.metric, &shape.keys, span_of(&planned.item), rows)
+            }
         };
         let terms = Terms {
             ratable,

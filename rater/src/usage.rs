@@ -1,11 +1,11 @@
-//! The usage of one charge's fees: put together from the store's rows, or from single events. Both ways give the same.
+//! The usage of one charge's fees, put together from single events. ([`crate::rows`] puts the same together from rows.)
 
 use crate::aggregate::{MetricEvent, MetricRules, Span, Value, aggregate, prorated, sort};
 use crate::lines::{ChargeLines, Group};
 use crate::rated::Line;
 use aggregator::extract::{dimension_of, field, number_of};
 use aggregator::usage::UsageRow;
-use domain::catalog::{Aggregation, Metric};
+use domain::catalog::Aggregation;
 use domain::identity::EventId;
 use domain::pricing::dynamic::Dynamic;
 use domain::pricing::{EventUnits, PriceModel};
@@ -70,33 +70,6 @@ pub fn row_dimensions(row: &UsageRow) -> Vec<Option<String>> {
     })
 }
 
-/// Usage of a charge from the store's rows of one slot. Only for measures that add up over rows: count, sum and max; distinct
-/// counts only where every row is a fee of its own.
-#[must_use]
-pub fn from_rows(lines: &ChargeLines, metric: &Metric, keys: &[String], rows: &[UsageRow]) -> UsageByLine {
-    let mut usage = UsageByLine::new();
-    for row in rows {
-        let values = row_dimensions(row);
-        let dimensions = Dimensions { keys, values: &values };
-        let line = lines.line_of(|key| dimensions.get(key));
-        let group = lines.group_of(line, |key| dimensions.get(key));
-        merge(usage.entry((line, group)).or_default(), metric.aggregation, row);
-    }
-    with_empty_lines(lines, usage)
-}
-
-fn merge(usage: &mut LineUsage, aggregation: Aggregation, row: &UsageRow) {
-    let of_row = LineUsage {
-        quantity: Quantity::from(row.quantity.clone()),
-        events_count: row.events_count,
-        invalid_count: row.invalid_count,
-        valued_count: row.valued_count,
-        fingerprint: row.fingerprint,
-        ..LineUsage::default()
-    };
-    absorb(usage, aggregation, &of_row);
-}
-
 /// Adds the usage of other events to that of some: counts and sums add up, of maxima the greater stays.
 pub fn absorb(usage: &mut LineUsage, aggregation: Aggregation, other: &LineUsage) {
     if aggregation != Aggregation::Max {
@@ -111,7 +84,7 @@ pub fn absorb(usage: &mut LineUsage, aggregation: Aggregation, other: &LineUsage
 }
 
 /// Every line without events gets an entry: each charge, each filter, has a fee, also of 0.
-fn with_empty_lines(lines: &ChargeLines, mut usage: UsageByLine) -> UsageByLine {
+pub(crate) fn with_empty_lines(lines: &ChargeLines, mut usage: UsageByLine) -> UsageByLine {
     for (line, priced) in lines.all().iter().enumerate() {
         let has_events = usage.range((line, Group::default())..).next().is_some_and(|((found, _), _)| *found == line);
         if !has_events {

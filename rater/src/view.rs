@@ -11,7 +11,7 @@ use domain::ids::{ChargeId, CustomerId, MetricId, OrganizationId, PlanId, Subscr
 use domain::period::{BillingCalendar, Period, PeriodError, Timezones};
 use domain::pricing::{PriceModel, PropertyError, group_keys, overlaid};
 use domain::time::Timestamp;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use crate::lines::ChargeLines;
@@ -275,6 +275,13 @@ impl RatingView {
     #[must_use]
     pub fn has_code(&self, code: &str) -> bool {
         self.metrics.values().flatten().any(|metric| metric.code == code)
+    }
+
+    /// Codes of metrics that are recurring, or ever were, in any organization: what happens to their usage lasts.
+    #[must_use]
+    pub fn recurring_codes(&self) -> HashSet<&str> {
+        let recurring = self.metrics.values().flatten().filter(|metric| metric.recurring);
+        recurring.map(|metric| metric.code.as_str()).collect()
     }
 
     /// Every version of a plan, oldest first.

@@ -77,7 +77,7 @@ pub fn usage_of(
 }
 
 /// The usage that rates `subscription` for `metric` in `[from, to)`: its own ([`usage_of`]), and for a recurring metric all that
-/// came before: of the subscription, and of those that had its external id and customer before it. Each series once.
+/// came before ([`carried_usage`]). Each series once.
 ///
 /// # Errors
 /// As [`usage_of`].
@@ -89,9 +89,26 @@ pub fn metric_usage(
     to: Timestamp,
 ) -> Result<Vec<OwnedSeries>, ViewError> {
     let mut all = usage_of(view, subscription, &metric.code, from, to)?;
-    if !metric.recurring {
-        return Ok(all);
+    if metric.recurring {
+        for owned in carried_usage(view, subscription, metric, from)? {
+            join(&mut all, owned);
+        }
     }
+    Ok(all)
+}
+
+/// What a recurring metric carries into a stretch that begins at `from`: all usage before it, of the subscription and of those
+/// that had its external id and customer before it. Each series once.
+///
+/// # Errors
+/// As [`usage_of`].
+pub fn carried_usage(
+    view: &RatingView,
+    subscription: &Subscription,
+    metric: &Metric,
+    from: Timestamp,
+) -> Result<Vec<OwnedSeries>, ViewError> {
+    let mut all = Vec::new();
     let same_line = |other: &&Subscription| other.customer_id == subscription.customer_id;
     let line = view.with_external_id(subscription.organization, &subscription.external_id).filter(same_line);
     // Oldest first, so what was made after it never adds to it.

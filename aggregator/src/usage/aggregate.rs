@@ -13,6 +13,8 @@ use crate::extract::ValueState;
 use crate::usage::{Measure, UsageQuery, UsageRow, UsageWindow};
 use bigdecimal::BigDecimal;
 use clickhouse::Row;
+use domain::identity::EventId;
+use domain::time::Timestamp;
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
 
@@ -25,6 +27,9 @@ struct Aggregated {
     events_count: u64,
     fingerprint: u128,
     quantity: String,
+    moment: String,
+    newest_at: i64,
+    newest_id: u128,
     invalid_count: u64,
     valued_count: u64,
     unready_count: u64,
@@ -97,7 +102,7 @@ impl Collector {
             open.ready = false;
             return Ok(());
         };
-        let own = usage_row(&row, dimensions)?;
+        let own = usage_row(self.measure, &row, dimensions)?;
         match open.rows.get_mut(&own.dimensions) {
             Some(merged) => merge(self.measure, merged, &own),
             None => drop(open.rows.insert(own.dimensions.clone(), own)),
@@ -114,17 +119,21 @@ impl Collector {
     }
 }
 
-fn usage_row(row: &Aggregated, dimensions: String) -> Result<UsageRow, StoreError> {
-    let quantity: BigDecimal = row
-        .quantity
-        .parse()
-        .map_err(|_| StoreError::Corrupt(format!("the quantity '{}' of a usage query", row.quantity)))?;
+fn usage_row(measure: Measure, row: &Aggregated, dimensions: String) -> Result<UsageRow, StoreError> {
+    let number = |text: &str| -> Result<BigDecimal, StoreError> {
+        let read: BigDecimal =
+            text.parse().map_err(|_| StoreError::Corrupt(format!("the number '{text}' of a usage query")))?;
+        Ok(read.normalized())
+    };
+    let has_newest = measure == Measure::Latest && row.valued_count > 0;
     Ok(UsageRow {
         slot: row.slot,
         dimensions,
         events_count: row.events_count,
         fingerprint: row.fingerprint,
-        quantity: quantity.normalized(),
+        quantity: number(&row.quantity)?,
+        moment: number(&row.moment)?,
+        newest: has_newest.then_some((Timestamp(row.newest_at), EventId(row.newest_id))),
         invalid_count: row.invalid_count,
         valued_count: row.valued_count,
     })
@@ -132,13 +141,22 @@ fn usage_row(row: &Aggregated, dimensions: String) -> Result<UsageRow, StoreErro
 
 /// Two stored combinations that are one for the asker. Never called for a distinct count: those are not projected.
 fn merge(measure: Measure, merged: &mut UsageRow, other: &UsageRow) {
-    merged.quantity = match measure {
-        Measure::Count | Measure::Sum | Measure::UniqueCount => &merged.quantity + &other.quantity,
-        Measure::Max if merged.valued_count == 0 => other.quantity.clone(),
-        Measure::Max if other.valued_count == 0 => merged.quantity.clone(),
-        Measure::Max => merged.quantity.clone().max(other.quantity.clone()),
+    let takes_other = match measure {
+        Measure::Count | Measure::Sum | Measure::WeightedSum | Measure::UniqueCount => false,
+        // A combination without a value says nothing about the extreme.
+        _ if other.valued_count == 0 => false,
+        _ if merged.valued_count == 0 => true,
+        Measure::Max => other.quantity > merged.quantity,
+        Measure::Min => other.quantity < merged.quantity,
+        Measure::Latest => other.newest > merged.newest,
+    };
+    if takes_other {
+        merged.quantity.clone_from(&other.quantity);
+        merged.newest = other.newest;
+    } else if matches!(measure, Measure::Count | Measure::Sum | Measure::WeightedSum | Measure::UniqueCount) {
+        merged.quantity = (&merged.quantity + &other.quantity).normalized();
+        merged.moment = (&merged.moment + &other.moment).normalized();
     }
-    .normalized();
     merged.events_count += other.events_count;
     merged.fingerprint = merged.fingerprint.wrapping_add(other.fingerprint);
     merged.invalid_count += other.invalid_count;
@@ -147,12 +165,29 @@ fn merge(measure: Measure, merged: &mut UsageRow, other: &UsageRow) {
 
 fn statement(query: &UsageQuery, source: &Source, without_voided: bool) -> String {
     let usable = format!("e.value_state = {}", ValueState::Usable as u8);
+    // Values are 0 where the state is not usable; 38 digits summed 10¹⁸ times stay within Decimal256's 76.
+    let sum = "toString(sum(toDecimal256(e.value, 18)))";
+    let extreme = |function: &str| {
+        format!("toString(if(countIf({usable}) = 0, toDecimal128(0, 18), {function}If(e.value, {usable})))")
+    };
     let quantity = match query.measure {
         Measure::Count => "toString(count())".to_owned(),
-        // Values are 0 where the state is not usable; 38 digits summed 10¹⁸ times stay within Decimal256's 76.
-        Measure::Sum => "toString(sum(toDecimal256(e.value, 18)))".to_owned(),
-        Measure::Max => format!("toString(if(countIf({usable}) = 0, toDecimal128(0, 18), maxIf(e.value, {usable})))"),
+        Measure::Sum | Measure::WeightedSum => sum.to_owned(),
+        Measure::Max => extreme("max"),
+        Measure::Min => extreme("min"),
+        Measure::Latest => newest("e.value", "toString", &usable),
         Measure::UniqueCount => format!("toString(uniqExactIf(e.text, {usable}))"),
+    };
+    let moment = match query.measure {
+        // 38 digits times the 16 of an instant, summed 10¹⁸ times: 72 of 76.
+        Measure::WeightedSum => "toString(sum(toDecimal256(e.value, 18) * toUnixTimestamp64Micro(e.timestamp)))",
+        _ => "'0'",
+    };
+    let (newest_at, newest_id) = match query.measure {
+        Measure::Latest => {
+            (newest("toUnixTimestamp64Micro(e.timestamp)", "toInt64", &usable), newest("e.id", "toUInt128", &usable))
+        }
+        _ => ("toInt64(0)".to_owned(), "toUInt128(0)".to_owned()),
     };
     let (invalid, valued, unready) = match query.measure {
         Measure::Count => ("toUInt64(0)".to_owned(), "count()".to_owned(), "toUInt64(0)".to_owned()),
@@ -170,10 +205,15 @@ fn statement(query: &UsageQuery, source: &Source, without_voided: bool) -> Strin
     let excluded = if without_voided { format!(" AND e.id NOT IN ({})", voided_ids(query)) } else { String::new() };
     format!(
         "SELECT w.slot AS slot, {dimensions}, count() AS events_count, {FINGERPRINT} AS fingerprint, \
-         {quantity} AS quantity, {invalid} AS invalid_count, {valued} AS valued_count, {unready} AS unready_count \
+         {quantity} AS quantity, {moment} AS moment, {newest_at} AS newest_at, {newest_id} AS newest_id, {invalid} AS invalid_count, {valued} AS valued_count, {unready} AS unready_count \
          FROM {}{excluded} GROUP BY {group}",
         source.joined(query)
     )
+}
+
+/// `what` of the newest event with a value; of one instant, the one with the greatest id.
+fn newest(what: &str, form: &str, usable: &str) -> String {
+    format!("{form}(argMaxIf({what}, (e.timestamp, e.id), {usable}))")
 }
 
 /// The sum of `domain::identity::fingerprint_term` modulo 2¹²⁸. The engine multiplies in 256 bits; cut to 128 they wrap as the
@@ -191,9 +231,30 @@ mod tests {
             events_count: 2,
             fingerprint: u128::MAX,
             quantity: quantity.parse().unwrap(),
+            moment: quantity.parse().unwrap(),
+            newest: (valued_count > 0).then(|| (Timestamp(7), EventId(quantity.parse().unwrap_or(0)))),
             invalid_count: 1,
             valued_count,
         }
+    }
+
+    #[test]
+    fn combinations_are_merged_as_their_measure_says() {
+        for (measure, one, other, wanted) in [
+            (Measure::Min, ("3", 1), ("0", 0), "3"),
+            (Measure::Min, ("3", 1), ("2", 1), "2"),
+            (Measure::Latest, ("3", 1), ("5", 1), "5"),
+            (Measure::Latest, ("5", 1), ("3", 1), "5"),
+            (Measure::Latest, ("0", 0), ("3", 1), "3"),
+            (Measure::Sum, ("3", 1), ("2", 1), "5"),
+        ] {
+            let mut merged = row(one.0, one.1);
+            merge(measure, &mut merged, &row(other.0, other.1));
+            assert_eq!(merged.quantity, wanted.parse::<BigDecimal>().unwrap(), "{measure:?}");
+        }
+        let mut merged = row("3", 1);
+        merge(Measure::WeightedSum, &mut merged, &row("2", 1));
+        assert_eq!(merged.moment, BigDecimal::from(5));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::error::StoreError;
 use crate::extract::{Number, dimensions_text, field, number_of, text_of};
 use crate::usage::{EventOfFee, Measure, UsageQuery, UsageRow, UsageWindow};
 use bigdecimal::BigDecimal;
+use domain::identity::EventId;
+use domain::time::Timestamp;
 use num_traits::Zero;
 use std::collections::{HashMap, HashSet};
 
@@ -19,7 +21,10 @@ struct Running {
     invalid_count: u64,
     valued_count: u64,
     sum: BigDecimal,
+    moment: BigDecimal,
+    least: Option<BigDecimal>,
     greatest: Option<BigDecimal>,
+    newest: Option<((Timestamp, EventId), BigDecimal)>,
     texts: HashSet<String>,
 }
 
@@ -31,7 +36,10 @@ impl Running {
             invalid_count: 0,
             valued_count: 0,
             sum: BigDecimal::zero(),
+            moment: BigDecimal::zero(),
+            least: None,
             greatest: None,
+            newest: None,
             texts: HashSet::new(),
         }
     }
@@ -42,11 +50,13 @@ impl Running {
         let value = field_name.and_then(|name| field(&member.event.properties, name));
         match measure {
             Measure::Count => self.valued_count += 1,
-            Measure::Sum | Measure::Max => match number_of(value) {
-                None => {}
-                Some(Number::Unusable) => self.invalid_count += 1,
-                Some(number) => self.add_number(number.to_big().unwrap_or_default()),
-            },
+            Measure::Sum | Measure::Max | Measure::Min | Measure::Latest | Measure::WeightedSum => {
+                match number_of(value) {
+                    None => {}
+                    Some(Number::Unusable) => self.invalid_count += 1,
+                    Some(number) => self.add_number(number.to_big().unwrap_or_default(), member),
+                }
+            }
             Measure::UniqueCount => match text_of(value) {
                 Ok(None) => {}
                 Err(()) => self.invalid_count += 1,
@@ -58,19 +68,30 @@ impl Running {
         }
     }
 
-    fn add_number(&mut self, number: BigDecimal) {
+    fn add_number(&mut self, number: BigDecimal, member: &EventOfFee) {
+        let at = (member.event.timestamp, member.event.id);
         self.valued_count += 1;
         self.sum += &number;
+        self.moment += &number * BigDecimal::from(at.0.0);
+        if self.least.as_ref().is_none_or(|least| number < *least) {
+            self.least = Some(number.clone());
+        }
+        if self.newest.as_ref().is_none_or(|(newest, _)| at > *newest) {
+            self.newest = Some((at, number.clone()));
+        }
         if self.greatest.as_ref().is_none_or(|greatest| number > *greatest) {
             self.greatest = Some(number);
         }
     }
 
     fn into_row(self, measure: Measure, slot: u32, dimensions: String) -> UsageRow {
+        let (newest, newest_value) = self.newest.unzip();
         let quantity = match measure {
             Measure::Count => BigDecimal::from(self.events_count),
-            Measure::Sum => self.sum,
+            Measure::Sum | Measure::WeightedSum => self.sum,
             Measure::Max => self.greatest.unwrap_or_default(),
+            Measure::Min => self.least.unwrap_or_default(),
+            Measure::Latest => newest_value.unwrap_or_default(),
             Measure::UniqueCount => BigDecimal::from(self.texts.len() as u64),
         };
         UsageRow {
@@ -79,6 +100,8 @@ impl Running {
             events_count: self.events_count,
             fingerprint: self.fingerprint,
             quantity: quantity.normalized(),
+            moment: if measure == Measure::WeightedSum { self.moment.normalized() } else { BigDecimal::zero() },
+            newest: newest.filter(|_| measure == Measure::Latest),
             invalid_count: self.invalid_count,
             valued_count: self.valued_count,
         }

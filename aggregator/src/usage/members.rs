@@ -10,7 +10,6 @@ use crate::reads::events::EventColumnsRead;
 use crate::sql;
 use crate::usage::{EventOfFee, UsageQuery, UsageWindow};
 use clickhouse::Row;
-use domain::event::StoredEvent;
 use serde::Deserialize;
 use std::collections::HashSet;
 
@@ -75,7 +74,7 @@ pub(super) async fn each(
         let mut cursor = connection.fetch::<Member>(&statement)?;
         while let Some(member) = cursor.next().await? {
             let member = EventOfFee::from(member);
-            if counts(&member.event, doubtful, &mut seen) {
+            if counts(&member, doubtful, &mut seen) {
                 on_event(member);
             }
         }
@@ -86,12 +85,13 @@ pub(super) async fn each(
     outcome
 }
 
-/// Whether this row is the one of its id that counts. Only ids with several rows are remembered.
-fn counts(event: &StoredEvent, doubtful: &Doubtful, seen: &mut HashSet<u128>) -> bool {
+/// Whether this row is the one of its id that counts, in its slot. Only ids with several rows are remembered.
+fn counts(member: &EventOfFee, doubtful: &Doubtful, seen: &mut HashSet<(u32, u128)>) -> bool {
+    let event = &member.event;
     match doubtful.first.get(&event.id.0) {
         None => true,
         // The same row may be there twice: a log that was read again writes it at the same position.
-        Some(first) => *first == event.position && seen.insert(event.id.0),
+        Some(first) => *first == event.position && seen.insert((member.slot, event.id.0)),
     }
 }
 
@@ -107,7 +107,7 @@ pub(super) async fn page(
     }
     let source = Source::prepare(connection, query, &query.windows).await?;
     let (only_first, once) =
-        if doubtful.first.is_empty() { (String::new(), "") } else { (first_rows(query), " LIMIT 1 BY id") };
+        if doubtful.first.is_empty() { (String::new(), "") } else { (first_rows(query), " LIMIT 1 BY slot, id") };
     let tail = format!(" ORDER BY e.timestamp, e.id{once} LIMIT {} OFFSET {}", page.limit, page.skip);
     let rows = connection.fetch_all::<Member>(&statement(query, &source, &only_first, &tail)).await;
     source.discard(connection).await;

@@ -10,6 +10,7 @@
 //! It refuses to know subscriptions and prices: whose usage a series is, the caller has resolved into windows.
 
 mod aggregate;
+mod changes;
 mod cut;
 mod fold;
 mod members;
@@ -21,5 +22,6 @@ mod touched;
 mod types;
 mod verify;
 
+pub use changes::ChangedSeries;
 pub use store::EventStore;
 pub use types::{EventOfFee, Measure, MetricScope, SeriesSummary, UsageQuery, UsageRow, UsageWindow, Verification};

@@ -23,7 +23,7 @@ const UPLOADED_BLOCK: usize = 200_000;
 pub(super) fn value_of(measure: Measure, scope: &MetricScope) -> u64 {
     let form = match measure {
         Measure::Count => Form::None,
-        Measure::Sum | Measure::Max => Form::Number,
+        Measure::Sum | Measure::Max | Measure::Min | Measure::Latest | Measure::WeightedSum => Form::Number,
         Measure::UniqueCount => Form::Text,
     };
     ExtractionPlan::new(form, scope.field_name.as_deref(), &[]).value_of()
@@ -35,9 +35,32 @@ pub(super) struct Source {
     table: String,
     /// Conditions on `events` that let the primary key and the partitions leave out what no window touches.
     pruning: String,
-    /// Whether a series stands in more than one window, so that the nearest window before an event must be found.
-    several_per_series: bool,
+    windows_of_series: WindowsOfSeries,
     uploaded: Option<Uuid>,
+}
+
+/// How often one series stands among the windows, which decides how it is joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WindowsOfSeries {
+    /// Once.
+    One,
+    /// More than once, one after the other: the nearest that begins before an event is the only one that may hold it.
+    Disjoint,
+    /// More than once at the same time, for different slots: an event may be in several.
+    Overlapping,
+}
+
+impl WindowsOfSeries {
+    fn of(windows: &[UsageWindow], series: &HashSet<u128>) -> Self {
+        if series.len() == windows.len() {
+            return Self::One;
+        }
+        let mut sorted: Vec<_> = windows.iter().map(|window| (window.series.0, window.from, window.to)).collect();
+        sorted.sort_unstable();
+        // Sorted by their start, windows overlap somewhere exactly when two neighbours do.
+        let overlaps = sorted.windows(2).any(|pair| pair[0].0 == pair[1].0 && pair[1].1 < pair[0].2);
+        if overlaps { Self::Overlapping } else { Self::Disjoint }
+    }
 }
 
 impl Source {
@@ -49,15 +72,15 @@ impl Source {
     ) -> Result<Self, StoreError> {
         let rows = with_rules(query, windows)?;
         let series: HashSet<u128> = windows.iter().map(|window| window.series.0).collect();
-        let several_per_series = series.len() < windows.len();
+        let windows_of_series = WindowsOfSeries::of(windows, &series);
         let pruning = pruning(query, windows, &series);
         if windows.len() <= INLINE_WINDOWS {
-            return Ok(Self { table: inline(&rows), pruning, several_per_series, uploaded: None });
+            return Ok(Self { table: inline(&rows), pruning, windows_of_series, uploaded: None });
         }
         // Version 7: its time tells a left-over of a dead process from a query under way.
         let run = Uuid::now_v7();
         let table = format!("SELECT series, from, to, slot, value_of FROM rating_windows WHERE run = toUUID('{run}')");
-        let source = Self { table, pruning, several_per_series, uploaded: Some(run) };
+        let source = Self { table, pruning, windows_of_series, uploaded: Some(run) };
         for block in rows.chunks(UPLOADED_BLOCK) {
             let query_id = Uuid::new_v4().to_string();
             if let Err(error) = connection.insert_block("rating_windows", &query_id, window_block(run, block)).await {
@@ -81,11 +104,9 @@ impl Source {
     /// `events AS e` joined with the windows as `w`: one row per event that falls into a window.
     pub(super) fn joined(&self, query: &UsageQuery) -> String {
         let at = "toUnixTimestamp64Micro(e.timestamp)";
-        // Windows of one series are disjoint: the last that begins before an event is the only one that may hold it.
-        let (join, nearest) = if self.several_per_series {
-            ("ASOF INNER JOIN", format!(" AND {at} >= w.from"))
-        } else {
-            ("INNER JOIN", String::new())
+        let (join, nearest) = match self.windows_of_series {
+            WindowsOfSeries::One | WindowsOfSeries::Overlapping => ("ALL INNER JOIN", String::new()),
+            WindowsOfSeries::Disjoint => ("ASOF INNER JOIN", format!(" AND {at} >= w.from")),
         };
         format!(
             "events AS e {join} ({}) AS w ON e.series = w.series{nearest} \
@@ -156,4 +177,30 @@ pub(super) async fn remove_leftovers(connection: &Connection) -> Result<(), Stor
         connection.execute(&format!("ALTER TABLE rating_windows DROP PARTITION {}", sql::text(run))).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::identity::SeriesId;
+
+    #[test]
+    fn windows_that_meet_are_disjoint_and_windows_that_share_an_instant_overlap() {
+        let of = |windows: &[(u128, i64, i64)]| {
+            let window = |(slot, (series, from, to)): (u32, &(u128, i64, i64))| UsageWindow {
+                series: SeriesId(*series),
+                from: Timestamp(*from),
+                to: Timestamp(*to),
+                slot,
+                scope: 0,
+            };
+            let windows: Vec<UsageWindow> = (0..).zip(windows).map(window).collect();
+            let series = windows.iter().map(|window| window.series.0).collect();
+            WindowsOfSeries::of(&windows, &series)
+        };
+        assert_eq!(of(&[(1, 0, 10), (2, 0, 10)]), WindowsOfSeries::One);
+        assert_eq!(of(&[(1, 10, 20), (1, 0, 10), (2, 5, 15)]), WindowsOfSeries::Disjoint);
+        assert_eq!(of(&[(1, 9, 20), (1, 0, 10)]), WindowsOfSeries::Overlapping);
+        assert_eq!(of(&[(1, 0, 30), (1, 0, 10), (1, 10, 20)]), WindowsOfSeries::Overlapping);
+    }
 }

@@ -4,7 +4,7 @@ use super::aggregate::aggregate;
 use super::source::remove_leftovers;
 use super::touched::Touched;
 use super::types::{EventOfFee, SeriesSummary, UsageQuery, UsageRow, Verification};
-use super::{cut, fold, members, series, verify};
+use super::{ChangedSeries, changes, cut, fold, members, series, verify};
 use crate::connection::{Connection, StoreConfig};
 use crate::error::StoreError;
 use crate::reads::{
@@ -84,6 +84,20 @@ impl EventStore {
         on_series: impl FnMut(SeriesSummary) + Send,
     ) -> Result<(), StoreError> {
         series::each(&self.connection, organization, cut, on_series).await
+    }
+
+    /// Every series, of any organization, with events or voids after `after` and up to `until`, in no order; a series with both
+    /// comes twice. Two queries.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn changed_series(
+        &self,
+        after: &Cut,
+        until: &Cut,
+        on_series: impl FnMut(ChangedSeries) + Send,
+    ) -> Result<(), StoreError> {
+        changes::each(&self.connection, after, until, on_series).await
     }
 
     /// One stored (first) version of an event.

@@ -2,14 +2,16 @@
 
 use bigdecimal::BigDecimal;
 use domain::event::StoredEvent;
-use domain::identity::SeriesId;
+use domain::identity::{EventId, SeriesId};
 use domain::ids::OrganizationId;
 use domain::position::Cut;
 use domain::time::Timestamp;
 
 /// Events of one series in `[from, to)` count toward `slot`.
 ///
-/// Windows of one series must be disjoint. Any number of windows may share a slot: their events are aggregated together.
+/// Windows of one series and slot must be disjoint. Any number of windows may share a slot: their events are aggregated
+/// together. Windows of one series for different slots may overlap (what a recurring metric carries into two periods): an
+/// event then counts in each. That is slower: every event meets every window of its series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsageWindow {
     /// Whose usage of what.
@@ -33,6 +35,12 @@ pub enum Measure {
     Sum,
     /// Greatest value, which may be negative; 0 without any.
     Max,
+    /// Smallest value; 0 without any.
+    Min,
+    /// Value of the newest event that has one, ties broken by the greater id; may be negative, 0 without any.
+    Latest,
+    /// As a sum; beside it [`UsageRow::moment`], from which the caller makes the area under the running total.
+    WeightedSum,
     /// Number of distinct texts, exact.
     UniqueCount,
 }
@@ -80,6 +88,10 @@ pub struct UsageRow {
     pub fingerprint: u128,
     /// The measure, exact.
     pub quantity: BigDecimal,
+    /// Σ value × timestamp in microseconds, exact; 0 but for [`Measure::WeightedSum`].
+    pub moment: BigDecimal,
+    /// When the newest event with a value was, and its id; only for [`Measure::Latest`].
+    pub newest: Option<(Timestamp, EventId)>,
     /// Events whose value is there but unusable: they count as 0 and are listed as `invalid_value` (I9).
     pub invalid_count: u64,
     /// Events whose value took part in the measure (for a count: all). Without any the measure is 0 and says nothing: so a

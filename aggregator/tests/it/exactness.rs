@@ -68,15 +68,24 @@ fn any_event() -> impl Strategy<Value = (usize, usize, i64, String)> {
     (0_usize..2, 0_usize..3, MARCH - 5..APRIL + 5, any_properties())
 }
 
+const MEASURES: [Measure; 7] = [
+    Measure::Count,
+    Measure::Sum,
+    Measure::Max,
+    Measure::Min,
+    Measure::Latest,
+    Measure::WeightedSum,
+    Measure::UniqueCount,
+];
 const CODES: [&str; 2] = ["api", "tokens"];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(12), max_shrink_iters: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(16), max_shrink_iters: 40, ..ProptestConfig::default() })]
     #[test]
     fn usage_equals_the_oracle(
         events in prop::collection::vec(any_event(), 1..120),
         written_for in prop::sample::select(vec![("v", &["region"][..]), ("w", &["region", "tier"]), ("v", &["tier", "region"]), ("v", &[])]),
-        measure in prop::sample::select(vec![Measure::Count, Measure::Sum, Measure::Max, Measure::UniqueCount]),
+        measure in prop::sample::select(MEASURES.to_vec()),
         asked in prop::sample::select(vec![&[][..], &["region"], &["region", "tier"]]),
         by_dimensions: bool,
         split in MARCH..APRIL,

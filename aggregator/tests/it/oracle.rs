@@ -103,11 +103,13 @@ fn row(
         let property = field.as_ref().and_then(|field| properties.get(field));
         match measure {
             Measure::Count => {}
-            Measure::Sum | Measure::Max => match number(property) {
-                Seen::Missing => {}
-                Seen::Unusable => invalid_count += 1,
-                Seen::Usable(value) => numbers.push(value),
-            },
+            Measure::Sum | Measure::Max | Measure::Min | Measure::Latest | Measure::WeightedSum => {
+                match number(property) {
+                    Seen::Missing => {}
+                    Seen::Unusable => invalid_count += 1,
+                    Seen::Usable(value) => numbers.push((event.timestamp, id, value)),
+                }
+            }
             Measure::UniqueCount => match text(property) {
                 Seen::Missing => {}
                 Seen::Unusable => invalid_count += 1,
@@ -119,10 +121,18 @@ fn row(
         }
     }
     let events_count = members.len() as u64;
+    let values = || numbers.iter().map(|(_, _, value)| value);
+    let newest = numbers.iter().max_by_key(|(at, id, _)| (*at, *id)).filter(|_| measure == Measure::Latest);
+    let moment: BigDecimal = match measure {
+        Measure::WeightedSum => numbers.iter().map(|(at, _, value)| value * BigDecimal::from(*at)).sum(),
+        _ => BigDecimal::from(0),
+    };
     let (quantity, valued_count) = match measure {
         Measure::Count => (BigDecimal::from(events_count), events_count),
-        Measure::Sum => (numbers.iter().sum(), numbers.len() as u64),
-        Measure::Max => (numbers.iter().max().cloned().unwrap_or_default(), numbers.len() as u64),
+        Measure::Sum | Measure::WeightedSum => (values().sum(), numbers.len() as u64),
+        Measure::Max => (values().max().cloned().unwrap_or_default(), numbers.len() as u64),
+        Measure::Min => (values().min().cloned().unwrap_or_default(), numbers.len() as u64),
+        Measure::Latest => (newest.map(|(_, _, value)| value.clone()).unwrap_or_default(), numbers.len() as u64),
         Measure::UniqueCount => (BigDecimal::from(texts.len() as u64), with_text),
     };
     UsageRow {
@@ -131,6 +141,8 @@ fn row(
         events_count,
         fingerprint,
         quantity: quantity.normalized(),
+        moment: moment.normalized(),
+        newest: newest.map(|(at, id, _)| (Timestamp(*at), *id)),
         invalid_count,
         valued_count,
     }

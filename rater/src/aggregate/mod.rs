@@ -147,6 +147,12 @@ impl Span {
         Quantity::from(self.period.end.0 - self.period.start.0)
     }
 
+    /// The level whose area under the whole period is `area`, in units × microseconds.
+    #[must_use]
+    pub fn level(&self, area: &Quantity) -> Quantity {
+        area.divided(&self.period_micros(), QUOTIENT_DIGITS).unwrap_or_default()
+    }
+
     /// Local days from that of `instant` to the end of what is rated, of those of the period; for an instant before what is
     /// rated, all days of it.
     fn days_from(&self, instant: Timestamp) -> Proration {
@@ -174,19 +180,22 @@ pub fn aggregate(aggregation: Aggregation, events: &[MetricEvent], span: Span) -
         Aggregation::Sum | Aggregation::Custom => only_numbers().sum(),
         Aggregation::Max => only_numbers().max().cloned().unwrap_or_default(),
         Aggregation::Min => only_numbers().min().cloned().unwrap_or_default(),
-        Aggregation::Average => {
-            let total: Quantity = only_numbers().sum();
-            total.divided(&count(only_numbers().count()), QUOTIENT_DIGITS).unwrap_or_default()
-        }
+        Aggregation::Average => average(&only_numbers().sum(), only_numbers().count()),
         Aggregation::Latest => only_numbers().next_back().map(Quantity::or_zero).unwrap_or_default(),
         Aggregation::UniqueCount => unique_count(events),
         Aggregation::WeightedSum => {
             let micros =
                 |(at, number): (Timestamp, &Quantity)| number * &Quantity::from(span.to.0 - at.max(span.from).0);
             let area = numbers().map(micros).fold(Quantity::ZERO, |total, part| &total + &part);
-            area.divided(&span.period_micros(), QUOTIENT_DIGITS).unwrap_or_default()
+            span.level(&area)
         }
     }
+}
+
+/// The mean of `number` values that add up to `total`; 0 of none.
+#[must_use]
+pub fn average(total: &Quantity, number: usize) -> Quantity {
+    total.divided(&count(number), QUOTIENT_DIGITS).unwrap_or_default()
 }
 
 fn count(number: usize) -> Quantity {

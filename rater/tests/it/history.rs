@@ -122,3 +122,40 @@ async fn recurring_units_stay_and_count_for_their_days() {
         assert!(rater.prove(&view, &to_prove).await.unwrap().holds);
     }
 }
+
+#[tokio::test]
+async fn periods_of_a_recurring_metric_that_are_rated_at_once_do_not_take_from_one_another() {
+    let mut world = World::new();
+    let seats = world.metric("seats", Aggregation::Sum, Some("v"));
+    let users = world.metric("users", Aggregation::UniqueCount, Some("v"));
+    for metric in &mut world.metrics {
+        metric.recurring = true;
+    }
+    let plan = world.plan("p", &[seats, users]);
+    let customer = world.customer("c");
+    let ended = at("2026-02-12T06:00:00Z");
+    let first = world.subscription(customer, "s", plan, day(0), Some(ended));
+    let next = world.subscription(customer, "s", plan, ended, None);
+    let (writer, store, _) = fresh_store(snapshot_of(&[&world], &[])).await;
+    let event = |code: &str, number: i64| Sent::new(&format!("{code}{number}"), code, "c", day(number), "{\"v\":5}");
+    send(&writer, &world, &[event("seats", 2), event("seats", 33), event("seats", 50), event("users", 2)]).await;
+    let (rater, view) = (Rater::new(store.clone()), Arc::new(world.view()));
+    let cut = store.committed_cut().await.unwrap();
+    let item = |subscription: &Subscription, instant: &str| {
+        let period = view.usage_calendar(subscription).unwrap().unwrap().period_containing(at(instant));
+        let (from, to) = period.clipped(subscription.started_at, subscription.ended_at).unwrap();
+        RatingItem { subscription: subscription.id, period, from, to, minimum_share: Proration::WHOLE }
+    };
+    let january = "2026-01-15T00:00:00Z";
+    let (february, march) = ("2026-02-20T00:00:00Z", "2026-03-20T00:00:00Z");
+    let items =
+        vec![item(&first, january), item(&first, "2026-02-05T00:00:00Z"), item(&next, february), item(&next, march)];
+    let together = rater.rate(&view, items.clone(), &cut).await.unwrap();
+    let units =
+        |rated: &RatedItem| rated.fees.as_ref().unwrap().iter().map(|fee| fee.units.to_string()).collect::<Vec<_>>();
+    assert_eq!(together.iter().map(units).collect::<Vec<_>>(), [["5", "1"], ["10", "1"], ["15", "1"], ["15", "1"]]);
+    for (one, with_others) in items.into_iter().zip(&together) {
+        let alone = rater.rate(&view, vec![one], &cut).await.unwrap().remove(0);
+        assert_eq!(alone.fees, with_others.fees);
+    }
+}

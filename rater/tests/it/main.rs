@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod against_plain_loops;
 mod api;
 #[path = "../../src/fixtures.rs"]
 #[allow(dead_code)]
@@ -9,7 +10,9 @@ mod fixtures;
 mod golden;
 mod history;
 mod imagined;
+mod late;
 mod naive;
+mod naive_prices;
 mod rating;
 mod store;
 mod view {

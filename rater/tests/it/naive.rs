@@ -1,9 +1,11 @@
 //! The slow and obvious way to rate: plain loops over events and rational numbers, with no code of the rater.
 
 use crate::fixtures::World;
+use crate::naive_prices::{NaiveUsage, price, whole};
 use crate::store::Sent;
-use domain::catalog::{Aggregation, Charge, ChargeModel, Metric, Subscription};
+use domain::catalog::{Aggregation, Charge, Metric, Subscription};
 use domain::identity::{EventId, content_hash, fingerprint_term};
+use domain::period::Period;
 use domain::time::Timestamp;
 use num_bigint::BigInt;
 use num_rational::BigRational;
@@ -101,17 +103,30 @@ pub fn metric_of<'a>(world: &'a World, charge: &Charge) -> &'a Metric {
     world.metrics.iter().find(|metric| metric.id == charge.metric_id).unwrap()
 }
 
-/// What is rated, and how long its whole period is.
+/// What is rated, and of which period.
 pub struct Stretch {
     pub from: Timestamp,
     pub to: Timestamp,
-    pub period_micros: i64,
+    pub period: Period,
 }
 
 /// Half away from zero to 20 digits, as quotients are.
 fn settled(value: BigRational) -> BigRational {
     let scale = BigRational::from_integer(BigInt::from(10).pow(20));
     (value * &scale).round() / scale
+}
+
+/// Whether an event counts for `subscription`: in the stretch, or, for a recurring metric, carried over from before it.
+fn counts(world: &World, metric: &Metric, subscription: &Subscription, stretch: &Stretch, event: &Sent) -> bool {
+    if event.code != metric.code || event.timestamp >= stretch.to.0 {
+        return false;
+    }
+    let Some(owner) = owner(world, event) else { return false };
+    if event.timestamp >= stretch.from.0 {
+        return owner.id == subscription.id;
+    }
+    let same_line = owner.external_id == subscription.external_id && owner.customer_id == subscription.customer_id;
+    metric.recurring && same_line && owner.created_at <= subscription.created_at
 }
 
 /// All fees of one charge in a stretch, by line key.
@@ -125,12 +140,7 @@ pub fn fees(
     let metric = metric_of(world, charge);
     let mut by_line: BTreeMap<String, (Value, Vec<&NaiveEvent>)> = BTreeMap::new();
     let grouped: Vec<String> = keys(&charge.properties);
-    for event in events {
-        let inside = stretch.from.0 <= event.sent.timestamp && event.sent.timestamp < stretch.to.0;
-        let mine = owner(world, &event.sent).is_some_and(|owner| owner.id == subscription.id);
-        if !inside || !mine || event.sent.code != metric.code {
-            continue;
-        }
+    for event in events.iter().filter(|event| counts(world, metric, subscription, stretch, &event.sent)) {
         let value_of = |key: &str| match key {
             "region" => REGIONS[event.region].1,
             "kind" => REGIONS[event.kind].1,
@@ -158,10 +168,7 @@ pub fn fees(
             by_line.insert(prefix, (properties.clone(), Vec::new()));
         }
     }
-    by_line
-        .into_iter()
-        .map(|(key, (prices, members))| (key, fee(world, metric, stretch, charge.model, &prices, &members)))
-        .collect()
+    by_line.into_iter().map(|(key, (prices, members))| (key, fee(world, charge, stretch, &prices, members))).collect()
 }
 
 fn keys(properties: &Value) -> Vec<String> {
@@ -173,109 +180,131 @@ fn line_key(filter: Option<usize>, group: &[Option<&str>]) -> String {
     if group.is_empty() { filter } else { format!("{filter}:{}", serde_json::json!(group)) }
 }
 
-fn fee(
-    world: &World,
-    metric: &Metric,
-    stretch: &Stretch,
-    model: ChargeModel,
-    prices: &Value,
-    events: &[&NaiveEvent],
-) -> NaiveFee {
-    let zero = BigRational::from_integer(0.into());
-    let numbers: Vec<BigRational> = events.iter().filter_map(|event| WORTHS[event.worth].1.map(rational)).collect();
-    let units = match metric.aggregation {
-        Aggregation::Count => BigRational::from_integer(events.len().into()),
-        Aggregation::Sum => numbers.iter().sum(),
-        Aggregation::Max => numbers.iter().max().cloned().unwrap_or(zero.clone()),
-        Aggregation::Min => numbers.iter().min().cloned().unwrap_or(zero.clone()),
-        Aggregation::Average if numbers.is_empty() => zero.clone(),
-        Aggregation::Average => {
-            let count = BigRational::from_integer(numbers.len().into());
-            settled(numbers.iter().sum::<BigRational>() / count)
+/// What an event is worth to a metric: a number, nothing, or something unusable.
+enum Worthwhile {
+    Number(BigRational),
+    Nothing,
+    Unusable,
+}
+
+fn worth(aggregation: Aggregation, event: &NaiveEvent) -> Worthwhile {
+    let (_, number, _, unusable_number, unusable_text) = WORTHS[event.worth];
+    match (aggregation, number) {
+        (Aggregation::Count, _) => Worthwhile::Number(whole(1)),
+        (Aggregation::UniqueCount, _) if unusable_text => Worthwhile::Unusable,
+        (Aggregation::UniqueCount, _) => Worthwhile::Nothing,
+        // (v + 1) × −v / 4, as the metric's expression says; without a number it has no value.
+        (Aggregation::Custom, Some(v)) => {
+            Worthwhile::Number(settled((rational(v) + whole(1)) * -rational(v) / whole(4)))
         }
-        Aggregation::Latest => {
-            let valued = events.iter().filter(|event| WORTHS[event.worth].1.is_some());
-            let id = |event: &NaiveEvent| EventId::derive(world.organization, &event.sent.transaction_id);
-            let newest = valued.max_by_key(|event| (event.sent.timestamp, id(event)));
-            newest.map_or(zero.clone(), |event| rational(WORTHS[event.worth].1.unwrap())).max(zero.clone())
-        }
-        Aggregation::WeightedSum => {
-            let area = |event: &&NaiveEvent| {
-                let lasted = BigRational::from_integer((stretch.to.0 - event.sent.timestamp).into());
-                WORTHS[event.worth].1.map_or(zero.clone(), rational) * lasted
-            };
-            let whole = BigRational::from_integer(stretch.period_micros.into());
-            settled(events.iter().map(area).sum::<BigRational>() / whole)
-        }
-        Aggregation::UniqueCount => {
-            let mut ordered: Vec<_> = events.to_vec();
-            ordered.sort_by_key(|event| {
-                (event.sent.timestamp, EventId::derive(world.organization, &event.sent.transaction_id))
-            });
-            let mut present = BTreeSet::new();
-            for event in ordered {
-                if let Some(text) = WORTHS[event.worth].2 {
-                    if event.removes {
-                        present.remove(text)
-                    } else {
-                        present.insert(text)
-                    };
-                }
-            }
-            BigRational::from_integer(present.len().into())
-        }
-        other => panic!("no oracle for {other:?}"),
-    };
-    let unusable = |event: &&&NaiveEvent| match metric.aggregation {
-        Aggregation::Count => false,
-        Aggregation::UniqueCount => WORTHS[event.worth].4,
-        _ => WORTHS[event.worth].3,
-    };
-    let amount = price(model, prices, &units);
-    let hundred = BigRational::from_integer(100.into());
-    let term = |event: &NaiveEvent| {
-        let id = EventId::derive(world.organization, &event.sent.transaction_id);
-        fingerprint_term(id, content_hash(&event.sent.content()), Timestamp(event.sent.timestamp))
-    };
-    NaiveFee {
-        cents: (&amount * hundred).round().to_integer(),
-        amount,
-        units,
-        events_count: events.len() as u64,
-        invalid_count: events.iter().filter(unusable).count() as u64,
-        fingerprint: events.iter().fold(0, |sum, event| sum.wrapping_add(term(event))),
+        (Aggregation::Custom, None) => Worthwhile::Unusable,
+        (_, Some(number)) => Worthwhile::Number(rational(number)),
+        (_, None) if unusable_number => Worthwhile::Unusable,
+        (_, None) => Worthwhile::Nothing,
     }
 }
 
-fn price(model: ChargeModel, prices: &Value, units: &BigRational) -> BigRational {
-    let zero = BigRational::from_integer(0.into());
-    let number = |value: &Value| value.as_str().map(rational).unwrap_or_else(|| rational(&value.to_string()));
-    match model {
-        ChargeModel::Standard => units * number(&prices["amount"]),
-        ChargeModel::Package => {
-            let paid = (units - number(&prices["free_units"])).max(zero);
-            (paid / number(&prices["package_size"])).ceil() * number(&prices["amount"])
-        }
-        ChargeModel::Graduated => {
-            let (mut lower, mut total) = (zero.clone(), zero.clone());
-            for (place, range) in prices["graduated_ranges"].as_array().unwrap().iter().enumerate() {
-                if place > 0 && *units <= lower {
-                    break;
-                }
-                let upper = if range["to_value"].is_null() { units.clone() } else { number(&range["to_value"]) };
-                let inside = units.clone().min(upper.clone()) - &lower;
-                total += inside * number(&range["per_unit_amount"]) + number(&range["flat_amount"]);
-                lower = upper;
-            }
-            total
-        }
-        ChargeModel::Volume => {
-            let ranges = prices["volume_ranges"].as_array().unwrap();
-            let reached =
-                ranges.iter().find(|range| range["to_value"].is_null() || *units <= number(&range["to_value"]));
-            let range = reached.unwrap();
-            units * number(&range["per_unit_amount"]) + number(&range["flat_amount"])
-        }
-        other => panic!("no oracle for {other:?}"),
+fn fee(world: &World, charge: &Charge, stretch: &Stretch, prices: &Value, mut events: Vec<&NaiveEvent>) -> NaiveFee {
+    let metric = metric_of(world, charge);
+    let id = |event: &NaiveEvent| EventId::derive(world.organization, &event.sent.transaction_id);
+    events.sort_by_key(|event| (event.sent.timestamp, id(event)));
+    let own: Vec<&NaiveEvent> = events.iter().filter(|event| event.sent.timestamp >= stretch.from.0).copied().collect();
+    let invalid = |event: &&&NaiveEvent| matches!(worth(metric.aggregation, event), Worthwhile::Unusable);
+    let invalid_count = own.iter().filter(invalid).count() as u64;
+    let quantity = quantity(metric.aggregation, stretch, &events);
+    let units = if charge.prorated { prorated(metric.aggregation, stretch, &events) } else { quantity.clone() };
+    let usage = NaiveUsage {
+        events_count: own.len() as u64 - invalid_count,
+        each: each(metric.aggregation, &events, &quantity),
+        stated: events.iter().map(|event| stated(event)).sum(),
+        units: units.clone(),
+    };
+    let amount = price(charge.model, prices, &usage);
+    let term = |event: &&NaiveEvent| {
+        fingerprint_term(id(event), content_hash(&event.sent.content()), Timestamp(event.sent.timestamp))
+    };
+    NaiveFee {
+        cents: (&amount * whole(100)).round().to_integer(),
+        amount,
+        units,
+        events_count: own.len() as u64,
+        invalid_count,
+        fingerprint: own.iter().map(term).fold(0, u128::wrapping_add),
     }
+}
+
+/// What events in the order of their time come to.
+fn quantity(aggregation: Aggregation, stretch: &Stretch, events: &[&NaiveEvent]) -> BigRational {
+    let numbers: Vec<(i64, BigRational)> = events
+        .iter()
+        .filter_map(|event| match worth(aggregation, event) {
+            Worthwhile::Number(number) => Some((event.sent.timestamp, number)),
+            _ => None,
+        })
+        .collect();
+    let values = || numbers.iter().map(|(_, number)| number);
+    match aggregation {
+        Aggregation::Count => whole(events.len()),
+        Aggregation::Sum | Aggregation::Custom => values().sum(),
+        Aggregation::Max => values().max().cloned().unwrap_or(whole(0)),
+        Aggregation::Min => values().min().cloned().unwrap_or(whole(0)),
+        Aggregation::Average if numbers.is_empty() => whole(0),
+        Aggregation::Average => settled(values().sum::<BigRational>() / whole(numbers.len())),
+        Aggregation::Latest => values().next_back().cloned().unwrap_or(whole(0)).max(whole(0)),
+        Aggregation::WeightedSum => {
+            let area = |(at, number): &(i64, BigRational)| number * whole(stretch.to.0 - (*at).max(stretch.from.0));
+            let whole_period = whole(stretch.period.end.0 - stretch.period.start.0);
+            settled(numbers.iter().map(area).sum::<BigRational>() / whole_period)
+        }
+        Aggregation::UniqueCount => {
+            let mut present = BTreeSet::new();
+            for event in events {
+                match WORTHS[event.worth].2 {
+                    Some(text) if event.removes => drop(present.remove(text)),
+                    Some(text) => drop(present.insert(text)),
+                    None => {}
+                }
+            }
+            whole(present.len())
+        }
+    }
+}
+
+/// What each event brings, for prices that look at events one by one.
+fn each(aggregation: Aggregation, events: &[&NaiveEvent], quantity: &BigRational) -> Vec<BigRational> {
+    use Aggregation::{Count, Custom, Sum};
+    if !matches!(aggregation, Count | Sum | Custom) {
+        return if events.is_empty() { Vec::new() } else { vec![quantity.clone()] };
+    }
+    let brings = |event: &&NaiveEvent| match worth(aggregation, event) {
+        Worthwhile::Number(number) => Some(number),
+        Worthwhile::Nothing => Some(whole(0)),
+        Worthwhile::Unusable => None,
+    };
+    events.iter().filter_map(brings).collect()
+}
+
+/// What an event of a dynamic charge says it costs: cents, else `v` times `v`.
+fn stated(event: &NaiveEvent) -> BigRational {
+    if !event.sent.precise_total.is_empty() {
+        return rational(&event.sent.precise_total) / whole(100);
+    }
+    let v = WORTHS[event.worth].1.map_or(whole(0), rational);
+    &v * &v
+}
+
+/// Each event for its share of the period's local days, its own included; rounded up to five digits in the end.
+fn prorated(aggregation: Aggregation, stretch: &Stretch, events: &[&NaiveEvent]) -> BigRational {
+    let date = |micros: i64| Timestamp(micros).to_chrono().with_timezone(&stretch.period.zone).date_naive();
+    let last = date(stretch.to.0 - 1);
+    let days = (stretch.period.end_day - stretch.period.first_day).num_days();
+    let share = |event: &&NaiveEvent| match worth(aggregation, event) {
+        Worthwhile::Number(number) => {
+            let first = date(event.sent.timestamp.max(stretch.from.0));
+            number * whole((last - first).num_days() + 1) / whole(days)
+        }
+        _ => whole(0),
+    };
+    let scale = whole(100_000);
+    (events.iter().map(share).sum::<BigRational>() * &scale).ceil() / scale
 }
