@@ -13,7 +13,7 @@ use crate::run::terms::applied_taxes;
 use crate::run::{BillingRuns, RunError};
 use crate::tax::taxes_of;
 use catalog::WriteTransaction;
-use domain::ids::{CustomerId, FeeId, InvoiceId, OrganizationId};
+use domain::ids::{ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId};
 use domain::money::{Currency, MinorUnits};
 use domain::period::Timezones;
 use domain::position::Cut;
@@ -31,6 +31,8 @@ pub struct GivenLine {
     pub unit_amount: Quantity,
     /// What is owed.
     pub amount: MinorUnits,
+    /// A charge, for show.
+    pub charge: Option<ChargeId>,
     /// Code of a metric, for show.
     pub metric_code: Option<String>,
 }
@@ -143,7 +145,7 @@ fn fee_of(line: &GivenLine, kind: InvoiceKind, now: Timestamp) -> Fee {
         kind: if kind == InvoiceKind::AddOn { FeeKind::AddOn } else { FeeKind::OneOff },
         subscription: None,
         plan: None,
-        charge: None,
+        charge: line.charge,
         line_key: String::new(),
         description: line.description.clone(),
         metric_code: line.metric_code.clone(),

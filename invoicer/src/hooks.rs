@@ -55,6 +55,7 @@ impl AddOnApplied for BillingRuns {
             units: Quantity::ONE,
             unit_amount: cents,
             amount: MinorUnits(amount),
+            charge: None,
             metric_code: None,
         };
         let handmade = Handmade {

@@ -95,10 +95,10 @@ pub async fn written_down<T: Serialize>(
     Ok(())
 }
 
-fn told<T: Serialize>(
-    before: Option<&T>,
-    after: Option<&T>,
-) -> Result<Option<(&'static str, Map<String, Value>)>, ApiError> {
+/// What is done, and what of it.
+type Told = (&'static str, Map<String, Value>);
+
+fn told<T: Serialize>(before: Option<&T>, after: Option<&T>) -> Result<Option<Told>, ApiError> {
     Ok(match (before.map(fields).transpose()?, after.map(fields).transpose()?) {
         (None, None) => None,
         (None, Some(whole)) => Some(("created", whole)),

@@ -102,7 +102,8 @@ proptest! {
         runtime.block_on(async {
             let undisturbed = Bench::on(module_path!(), busy_catalog(), FEW).await;
             let (whole, polls) = with_polls(undisturbed.bill(AS_OF)).await;
-            assert!(polls > 100, "{polls} points to cut off at are too few");
+            // On a server fewer than on a file: several rows arrive at once.
+            assert!(polls > 30, "{polls} points to cut off at are too few");
 
             let disturbed = Bench::on(module_path!(), busy_catalog(), FEW).await;
             for cut in cuts {

@@ -111,6 +111,7 @@ impl InvoiceLineItem {
             units,
             unit_amount,
             amount: MinorUnits(amount),
+            charge: self.charge_id,
             metric_code: self.metric_code.clone(),
         }
     }
