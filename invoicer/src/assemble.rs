@@ -10,7 +10,7 @@
 use crate::due::{Due, Part};
 use crate::local_days::later_by_days;
 use crate::model::{Fee, FeeKind, FeeVersions, Invoice, InvoiceKind, InvoiceStatus};
-use crate::tax::{AppliedTax, taxes_of};
+use crate::tax::{AppliedTax, InvoiceTaxes, taxes_of};
 use domain::catalog::{Customer, Subscription};
 use domain::ids::{BillingRunId, CustomerId, FeeId, InvoiceId, OrganizationId, SubscriptionId};
 use domain::money::{Currency, MinorUnits, MoneyError};
@@ -142,7 +142,7 @@ pub fn plan_fee(line: &PlannedLine) -> Fee {
 }
 
 /// The invoice with its fees: flat fees made here, those of usage and commitments taken from `others`, which is also told what stands
-/// on the invoice so far; each taxed by `taxes`.
+/// on the invoice so far; each taxed by `taxes`. Late usage of closed periods stands below.
 ///
 /// With days of grace left it is a draft; else it is issued, and an invoice of nothing is paid as it is issued.
 ///
@@ -151,6 +151,7 @@ pub fn plan_fee(line: &PlannedLine) -> Fee {
 pub fn assemble<E: From<MoneyError>>(
     planned: &PlannedInvoice,
     run: Option<BillingRunId>,
+    late: Vec<Fee>,
     mut others: impl FnMut(&PlannedLine, &[Fee]) -> Result<Vec<Fee>, E>,
     taxes: impl Fn(&Fee) -> Result<Vec<AppliedTax>, E>,
 ) -> Result<Invoice, E> {
@@ -167,12 +168,11 @@ pub fn assemble<E: From<MoneyError>>(
     for fee in &mut fees {
         fee.taxes = taxes(fee)?;
     }
-    let subtotal = total_of(&fees)?;
-    let taxes = taxes_of(fees.iter().map(|fee| (fee.amount, fee.taxes.as_slice())))?;
-    let total = subtotal.plus(taxes.amount)?;
-    let status = status_at(planned.issued_at, planned.as_of, total);
+    // An adjustment bears the taxes of the fee that it corrects.
+    fees.extend(late);
+    let status = InvoiceStatus::Draft;
     let (period_start, period_end) = period_of(planned);
-    Ok(Invoice {
+    let mut invoice = Invoice {
         id: InvoiceId(uuid::Uuid::now_v7()),
         organization: planned.organization,
         customer: planned.customer,
@@ -186,15 +186,30 @@ pub fn assemble<E: From<MoneyError>>(
         period_end,
         issued_at: planned.issued_at,
         due_date: planned.due_date,
-        paid_at: (status == InvoiceStatus::Paid).then_some(planned.issued_at),
+        paid_at: None,
         run,
         regenerated_from: None,
         entity: planned.entity,
         fees,
-        subtotal,
-        taxes,
-        total,
-    })
+        subtotal: MinorUnits::ZERO,
+        taxes: InvoiceTaxes::default(),
+        total: MinorUnits::ZERO,
+    };
+    add_up(&mut invoice, planned.as_of)?;
+    Ok(invoice)
+}
+
+/// Sums, taxes and state of an invoice at `as_of`, from its fees.
+///
+/// # Errors
+/// When a sum passes 64 bits.
+pub fn add_up(invoice: &mut Invoice, as_of: Timestamp) -> Result<(), MoneyError> {
+    invoice.subtotal = total_of(&invoice.fees)?;
+    invoice.taxes = taxes_of(invoice.fees.iter().map(|fee| (fee.amount, fee.taxes.as_slice())))?;
+    invoice.total = invoice.subtotal.plus(invoice.taxes.amount)?;
+    invoice.status = status_at(invoice.issued_at, as_of, invoice.total);
+    invoice.paid_at = (invoice.status == InvoiceStatus::Paid).then_some(invoice.issued_at);
+    Ok(())
 }
 
 /// Σ fees.

@@ -256,7 +256,8 @@ fn note(report: &mut LedgerReport, rule: &'static str, what: String, why: String
 #[cfg(test)]
 #[path = "check_ledger/tests.rs"]
 mod tests;
-#[cfg(all(test, postgres_installed))]
-#[allow(clippy::duplicate_mod)] // One text, two databases.
+#[cfg(test)]
+#[cfg(postgres_installed)]
+#[allow(clippy::duplicate_mod, clippy::unwrap_used)] // One text, two databases.
 #[path = "check_ledger/tests.rs"]
 mod tests_on_postgres;

@@ -8,6 +8,7 @@ use domain::ids::{CustomerId, OrganizationId};
 use domain::position::Cut;
 use domain::time::Timestamp;
 use http_api::SharedClock;
+use rater::late::{AdjustedStretch, BilledStretch, Changes};
 use rater::{RateError, RatedItem, Rater, RatingItem, RatingView};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -66,6 +67,23 @@ pub trait BillingInputs: Send + Sync {
     /// # Errors
     /// When the store does not answer, or a partition does not get there in time (it is named).
     async fn cut(&self) -> Result<Cut, InputError>;
+
+    /// Which part of time changed for which subscriptions between two cuts.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn changes(&self, view: &Arc<RatingView>, after: &Cut, until: &Cut) -> Result<Changes, InputError>;
+
+    /// Rates closed stretches again at a cut and tells what differs from what was billed, in their order.
+    ///
+    /// # Errors
+    /// As [`BillingInputs::rate`].
+    async fn adjustments(
+        &self,
+        view: &Arc<RatingView>,
+        stretches: Vec<BilledStretch>,
+        cut: &Cut,
+    ) -> Result<Vec<AdjustedStretch>, InputError>;
 
     /// Rates stretches at a cut, in their order.
     ///
@@ -159,6 +177,19 @@ impl BillingInputs for DirectInputs {
             tracing::warn!(ids = verified.ids, doubtful = verified.doubtful, "ids with several rows are rated exactly");
         }
         Ok(store.committed_cut().await.map_err(RateError::from)?)
+    }
+
+    async fn changes(&self, view: &Arc<RatingView>, after: &Cut, until: &Cut) -> Result<Changes, InputError> {
+        Ok(self.rater.changed_subscriptions(view, after, until).await?)
+    }
+
+    async fn adjustments(
+        &self,
+        view: &Arc<RatingView>,
+        stretches: Vec<BilledStretch>,
+        cut: &Cut,
+    ) -> Result<Vec<AdjustedStretch>, InputError> {
+        Ok(self.rater.adjustments(view, stretches, cut).await?)
     }
 
     async fn rate(

@@ -10,6 +10,7 @@
 //! It refuses to decide what is due, to rate, and to read a clock. Every read that serves a tenant names the organization (I8).
 //! On an error nothing of the transaction is kept.
 
+pub mod adjusted;
 pub mod bulk;
 pub mod counted;
 pub mod drafts;
@@ -94,7 +95,8 @@ fn read_currency(row: &AnyRow, column: &str) -> Result<Currency, LedgerError> {
 
 #[cfg(test)]
 mod tests;
-#[cfg(all(test, postgres_installed))]
-#[allow(clippy::duplicate_mod)] // One text, two databases.
+#[cfg(test)]
+#[cfg(postgres_installed)]
+#[allow(clippy::duplicate_mod, clippy::unwrap_used)] // One text, two databases.
 #[path = "ledger/tests.rs"]
 mod tests_on_postgres;

@@ -10,6 +10,7 @@
 
 mod execute;
 mod finalize;
+mod late;
 pub mod plan;
 pub mod progress;
 pub(crate) mod rework;
@@ -360,7 +361,8 @@ impl RunObserver for Collected {
 
 #[cfg(test)]
 mod tests;
-#[cfg(all(test, postgres_installed))]
-#[allow(clippy::duplicate_mod)] // One text, two databases.
+#[cfg(test)]
+#[cfg(postgres_installed)]
+#[allow(clippy::duplicate_mod, clippy::unwrap_used)] // One text, two databases.
 #[path = "run/tests.rs"]
 mod tests_on_postgres;

@@ -17,6 +17,7 @@ use domain::position::Cut;
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
 use http_api::{FixedClock, SharedClock};
+use rater::late::{AdjustedStretch, BilledStretch, Changes};
 use rater::lines::Group;
 use rater::{Line, RateProblem, RatedCharge, RatedItem, RatingItem, RatingView, ViewError};
 use sqlx::Row;
@@ -168,6 +169,21 @@ impl BillingInputs for FakeInputs {
             return Err(InputError::Other(error));
         }
         Ok(Cut::direct(self.position.load(Ordering::SeqCst)))
+    }
+
+    async fn changes(&self, _view: &Arc<RatingView>, _after: &Cut, _until: &Cut) -> Result<Changes, InputError> {
+        tokio::task::yield_now().await;
+        Ok(Changes::default())
+    }
+
+    async fn adjustments(
+        &self,
+        _view: &Arc<RatingView>,
+        stretches: Vec<BilledStretch>,
+        _cut: &Cut,
+    ) -> Result<Vec<AdjustedStretch>, InputError> {
+        assert!(stretches.is_empty(), "nothing has changed");
+        Ok(Vec::new())
     }
 
     async fn rate(

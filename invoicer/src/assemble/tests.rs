@@ -93,7 +93,7 @@ fn usage_fee(line: &PlannedLine, amount: i64) -> Fee {
 /// The invoice with one usage fee of `cents` for each stretch of usage.
 fn made(planned: &PlannedInvoice, as_of: &str, cents: i64) -> Result<Invoice, MoneyError> {
     let planned = PlannedInvoice { as_of: at(as_of), ..planned.clone() };
-    assemble(&planned, None, |line, _| Ok(vec![usage_fee(line, cents)]), |_| Ok(Vec::new()))
+    assemble(&planned, None, Vec::new(), |line, _| Ok(vec![usage_fee(line, cents)]), |_| Ok(Vec::new()))
 }
 
 const JANUARY: &str = "2026-01-01T00:00:00Z";

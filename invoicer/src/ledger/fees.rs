@@ -92,7 +92,7 @@ pub struct StoredFee {
     pub updated_at: Timestamp,
 }
 
-pub(super) const SELECT: &str = "SELECT f.id, f.organization_id, f.invoice_id, f.customer_id, f.subscription_id, f.fee_type, f.plan_id, f.charge_id, f.line_key, f.line, \
+pub(crate) const SELECT: &str = "SELECT f.id, f.organization_id, f.invoice_id, f.customer_id, f.subscription_id, f.fee_type, f.plan_id, f.charge_id, f.line_key, f.line, \
     f.period_start, f.period_end, f.description, f.metric_code, f.units, f.unit_amount_cents, f.amount_cents, \
     f.precise_amount_cents, f.currency, f.events_count, f.event_fingerprint, f.plan_version, f.metric_version, \
     f.properties, f.tax_cents, f.taxes, f.adjusted_fee_id, f.payment_status, f.created_at, f.updated_at, c.positions \

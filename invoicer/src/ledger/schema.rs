@@ -52,6 +52,7 @@ CREATE TABLE billing_frontiers (
     starts_at BIGINT NOT NULL,
     until_at BIGINT NOT NULL,
     moved_from BIGINT,
+    cut_id TEXT NOT NULL,
     PRIMARY KEY (subscription_id, part, chain),
     CHECK (starts_at <= until_at)
 );

@@ -50,7 +50,7 @@ pub async fn write(
     context: &BatchContext,
     invoices: &[NewInvoice],
 ) -> Result<bool, LedgerError> {
-    if !frontiers::advance(connection, &joined_moves(invoices)?).await? {
+    if !frontiers::advance(connection, &context.cut_id, &joined_moves(invoices)?).await? {
         return Ok(false);
     }
     insert_all(connection, context, invoices.iter().map(|new| &new.invoice)).await?;
@@ -121,7 +121,10 @@ fn joined_moves(invoices: &[NewInvoice]) -> Result<BTreeMap<FrontierKey, Frontie
             None => {
                 joined.insert(*key, *step);
             }
-            Some(before) if Some(before.to.until) == step.after.map(|frontier| frontier.until) => before.to = step.to,
+            Some(before) if Some(before.to.until) == step.after.map(|frontier| frontier.until) => {
+                before.to = step.to;
+                before.looks_again |= step.looks_again;
+            }
             Some(_) => return Err(LedgerError::OutOfOrder { subscription: key.subscription }),
         }
     }
@@ -286,7 +289,11 @@ pub(super) fn fee_row(
         Cell::MaybeText(fee.plan.map(|id| id.to_string())),
         Cell::Text(fee.charge.map(|id| id.to_string()).unwrap_or_default()),
         Cell::Text(fee.line_key.clone()),
-        Cell::Text(line_hash(&fee.line_key)),
+        Cell::Text(match fee.adjusts {
+            // A line may be adjusted again, by what another run finds.
+            Some(_) => line_hash(&format!("{}@{}", fee.line_key, context.cut_id)),
+            None => line_hash(&fee.line_key),
+        }),
         Cell::Int(fee.from.0),
         Cell::Int(fee.to.0),
         Cell::Text(fee.description.clone()),

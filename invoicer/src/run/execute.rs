@@ -10,11 +10,12 @@
 //! Dropped at any await it leaves the ledger at the end of some transaction; executing the run again goes on from there
 //! (I4). While another run writes the same things, the one whose frontiers have moved writes nothing and plans again.
 
+use super::late::{self, LateUsage};
 use super::plan::{Problems, RunPlan, plan_run};
 use super::progress::{RunObserver, RunProgress};
 use super::terms::{applied_taxes, commitment_on};
 use super::{RunError, Shared, finalize, write};
-use crate::assemble::{PlannedInvoice, PlannedLine, assemble};
+use crate::assemble::{PlannedInvoice, PlannedLine, add_up, assemble};
 use crate::charge_fee::ChargeFees;
 use crate::commitment::{Billed, counts};
 use crate::due::Part;
@@ -23,11 +24,12 @@ use crate::ledger::counted;
 use crate::ledger::frontiers::{self, FrontierKey, FrontierMove};
 use crate::ledger::runs::{self, RunRecord, RunStatus};
 use crate::ledger::write::{BatchContext, NewInvoice};
-use crate::model::{Fee, Invoice};
+use crate::model::{Fee, FeeKind, Invoice};
 use catalog::billing::{BillingTerms, UnknownTax};
 use domain::ids::{BillingRunId, SubscriptionId};
-use domain::money::MoneyError;
+use domain::money::{MinorUnits, MoneyError};
 use domain::position::Cut;
+use domain::time::Timestamp;
 use rater::{RateProblem, RatedItem, RatingItem};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -143,6 +145,8 @@ impl Execution<'_> {
             run: self.record.id,
             terms: world.terms.clone(),
             billed: self.billed_before(&plan.invoices).await?,
+            late: late::usage(self, world, &plan.invoices).await?,
+            held_back: HashSet::new(),
             unbilled: HashSet::new(),
             open_lines: lines_by_subscription(&plan.invoices),
         };
@@ -230,6 +234,10 @@ struct Assembler {
     terms: Arc<BillingTerms>,
     /// What counts towards commitments: billed before the plan, and what the plan has put on invoices so far.
     billed: Billed,
+    /// Late usage that stands on no invoice yet.
+    late: LateUsage,
+    /// Subscriptions whose late usage would have taken an invoice below nothing: it waits for a larger one.
+    held_back: HashSet<SubscriptionId>,
     /// What could not be billed: later periods of it must wait.
     unbilled: HashSet<FrontierKey>,
     /// Lines of each subscription that are on no invoice yet.
@@ -255,7 +263,8 @@ impl Assembler {
                 usage.push(if line.due.part == Part::Usage { rated.next() } else { None });
             }
             match self.assemble_one(&mut maker, planned, usage) {
-                Ok(invoice) => {
+                Ok(mut invoice) => {
+                    self.hold_back(&mut invoice, planned.as_of);
                     self.note_counted(&invoice);
                     invoices.push(self.with_moves(planned, invoice));
                 }
@@ -289,7 +298,36 @@ impl Assembler {
             }
         };
         let taxes = |fee: &Fee| Ok(applied_taxes(&self.terms, planned.organization, planned.customer, fee)?);
-        assemble(planned, Some(self.run), others, taxes)
+        assemble(planned, Some(self.run), self.late_on(planned), others, taxes)
+    }
+
+    /// Late usage of the subscriptions whose usage is on an invoice.
+    fn late_on(&self, planned: &PlannedInvoice) -> Vec<Fee> {
+        let mut seen: HashSet<SubscriptionId> = HashSet::new();
+        let lines = planned.lines.iter().filter(|line| line.due.part == Part::Usage);
+        let here = lines.map(|line| line.due.subscription).filter(|subscription| seen.insert(*subscription));
+        here.filter_map(|subscription| self.late.get(&subscription)).flatten().cloned().collect()
+    }
+
+    /// What stands on an invoice is no longer to come; an invoice below nothing is left without it (there are no credit notes yet).
+    fn hold_back(&mut self, invoice: &mut Invoice, as_of: Timestamp) {
+        let late: HashSet<SubscriptionId> = invoice
+            .fees
+            .iter()
+            .filter(|fee| fee.kind == FeeKind::Adjustment)
+            .filter_map(|fee| fee.subscription)
+            .collect();
+        if invoice.total < MinorUnits::ZERO {
+            invoice.fees.retain(|fee| fee.kind != FeeKind::Adjustment);
+            // The sums of fewer lines of the same amounts fit as well.
+            if add_up(invoice, as_of).is_ok() {
+                self.held_back.extend(late);
+            }
+            return;
+        }
+        for subscription in late {
+            self.late.remove(&subscription);
+        }
     }
 
     fn note_counted(&mut self, invoice: &Invoice) {
@@ -308,7 +346,9 @@ impl Assembler {
         let mut moves = Vec::with_capacity(planned.lines.len());
         for line in &planned.lines {
             let due = &line.due;
-            let step = FrontierMove { organization: planned.organization, after: due.after, to: due.frontier() };
+            let looks_again = self.held_back.contains(&due.subscription);
+            let step =
+                FrontierMove { organization: planned.organization, after: due.after, to: due.frontier(), looks_again };
             moves.push((FrontierKey::from(due), step));
             if let Some(open) = self.open_lines.get_mut(&due.subscription) {
                 *open -= 1;

@@ -270,6 +270,35 @@ async fn a_commitment_is_filled_up_and_a_draft_is_filled_up_again() {
 }
 
 #[tokio::test]
+async fn usage_that_comes_after_an_issued_bill_is_a_line_of_the_next_one_once() {
+    let installation = Installation::start().await;
+    let tenant = installation.organization("Acme", false).await;
+    let plan = tenant.plan().await;
+    tenant.subscriber("ada", &plan, "2026-05-01T00:00:00Z").await;
+    tenant.send(&[("ada", "", "calls", "2026-05-05T00:00:00Z", "{}")]).await;
+    installation.bill("2026-06-01T00:00:00Z").await;
+    let calls = ("ada", "", "calls", "2026-05-06T00:00:00Z", "{}");
+    tenant.send(&[calls, calls, ("ada", "", "calls", "2026-06-06T00:00:00Z", "{}")]).await;
+    installation.bill("2026-07-01T00:00:00Z").await;
+    let june = &tenant.all("/v1/invoices/?order_by=billing_period_start:desc").await[0];
+    // 10.00, one call in June at 0.10, and two late ones of May.
+    assert_eq!(text(june, "total_cents"), "1030");
+    let fees = tenant.all("/v1/fees/?fee_type=adjustment").await;
+    assert_eq!(fees.len(), 1);
+    let (late, may) = (&fees[0], tenant.all("/v1/fees/?fee_type=charge&metric_code=calls").await);
+    assert_eq!((text(late, "units"), text(late, "amount_cents")), ("2", "20"));
+    assert_eq!(text(late, "period_start"), "2026-05-01T00:00:00Z");
+    assert!(may.iter().any(|fee| fee["id"] == late["adjusted_fee_id"] && fee["period_start"] == late["period_start"]));
+
+    // The next bill adjusts what is late since, not what was adjusted.
+    tenant.send(&[calls]).await;
+    installation.bill("2026-08-01T00:00:00Z").await;
+    let fees = tenant.all("/v1/fees/?fee_type=adjustment&order_by=created_at:asc").await;
+    assert_eq!(fees.iter().map(|fee| text(fee, "amount_cents")).collect::<Vec<_>>(), ["20", "10"]);
+    assert_ledger_holds(installation.catalog.database()).await;
+}
+
+#[tokio::test]
 async fn an_export_has_every_invoice_in_both_forms() {
     let installation = Installation::start().await;
     let tenant = installation.organization("Acme", false).await;
