@@ -114,7 +114,7 @@ fn closed_stretches(world: &World, fees: Vec<StoredFee>) -> Result<Vec<Closed>, 
 }
 
 fn figures_of(fee: &StoredFee) -> Result<Figures, LedgerError> {
-    let unreadable = |column: &str| LedgerError::corrupt(column, &fee.id);
+    let unreadable = |column: &str| LedgerError::corrupt(column, fee.id);
     let parsed = |digits: &str| u128::from_str_radix(digits, 16);
     if fee.kind == FeeKind::Adjustment {
         let properties: serde_json::Value = serde_json::from_str(&fee.properties)?;
