@@ -4,11 +4,12 @@
 use aggregator::streaming::LogCuts;
 use async_trait::async_trait;
 use catalog::billing::change_mark;
-use catalog::{BillingCatalog, BillingScope, Catalog, DatabaseError};
-use domain::ids::OrganizationId;
+use catalog::{BillingCatalog, BillingScope, BillingTerms, Catalog, DatabaseError};
+use domain::ids::{CustomerId, OrganizationId};
 use domain::position::Cut;
 use domain::time::Timestamp;
 use http_api::SharedClock;
+use rater::late::{AdjustedStretch, BilledStretch, Changes};
 use rater::{RateError, RatedItem, Rater, RatingItem, RatingView};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub enum InputError {
 pub struct World {
     /// Subscriptions, customers, plans and metrics.
     pub view: Arc<RatingView>,
+    /// Taxes, billing entities, commitments.
+    pub terms: Arc<BillingTerms>,
     /// Sandboxes among the organizations, with their clocks: these are billed by moving the clock, or when asked by name.
     pub sandboxes: HashMap<OrganizationId, Timestamp>,
 }
@@ -55,11 +58,34 @@ pub trait BillingInputs: Send + Sync {
     /// When it cannot be read.
     async fn world(&self, organization: Option<OrganizationId>) -> Result<World, InputError>;
 
+    /// The catalog of one customer: its subscriptions, and whatever decides which events are theirs.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    async fn customer_world(&self, organization: OrganizationId, customer: CustomerId) -> Result<World, InputError>;
+
     /// Waits until every event accepted before the call is in the store, and answers up to where that is.
     ///
     /// # Errors
     /// When the store does not answer, or a partition does not get there in time (it is named).
     async fn cut(&self) -> Result<Cut, InputError>;
+
+    /// Which part of time changed for which subscriptions between two cuts.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn changes(&self, view: &Arc<RatingView>, after: &Cut, until: &Cut) -> Result<Changes, InputError>;
+
+    /// Rates closed stretches again at a cut and tells what differs from what was billed, in their order.
+    ///
+    /// # Errors
+    /// As [`BillingInputs::rate`].
+    async fn adjustments(
+        &self,
+        view: &Arc<RatingView>,
+        stretches: Vec<BilledStretch>,
+        cut: &Cut,
+    ) -> Result<Vec<AdjustedStretch>, InputError>;
 
     /// Rates stretches at a cut, in their order.
     ///
@@ -73,20 +99,30 @@ pub trait BillingInputs: Send + Sync {
     ) -> Result<Vec<RatedItem>, InputError>;
 }
 
-/// Inputs of an installation whose gateway writes to the store itself: what is accepted is committed, so the cut of this
-/// instant holds every event accepted before it.
+/// Inputs from the catalog and the event store.
+///
+/// Where the gateway writes to the store itself, what is accepted is committed: the cut of this instant holds every event
+/// accepted before it. Where the store is written from a log, what is accepted is in the log: a run waits until everything that
+/// was there when it began is in the store.
 #[derive(Clone)]
-pub struct DirectInputs {
+pub struct StoreInputs {
     catalog: Catalog,
     rater: Rater,
     clock: SharedClock,
+    log: Option<(LogCuts, Duration)>,
 }
 
-impl DirectInputs {
+impl StoreInputs {
     /// From the catalog, the rater, and the machine's clock.
     #[must_use]
     pub fn new(catalog: Catalog, rater: Rater, clock: SharedClock) -> Self {
-        Self { catalog, rater, clock }
+        Self { catalog, rater, clock, log: None }
+    }
+
+    /// Of a store that is written from a log; a run fails, naming the partition that holds it up, after `patience`.
+    #[must_use]
+    pub fn behind_log(self, cuts: LogCuts, patience: Duration) -> Self {
+        Self { log: Some((cuts, patience)), ..self }
     }
 
     /// Ids with more than one row, should a crash have left any: their series are read on the exact path from here on (I2).
@@ -97,6 +133,15 @@ impl DirectInputs {
         }
         Ok(())
     }
+
+    async fn world_of(&self, scope: BillingScope) -> Result<World, InputError> {
+        let mut all = self.catalog.billing_catalog(scope).await?;
+        let now = self.clock.now();
+        let sandboxes = all.organizations.iter().filter(|(_, known)| known.sandbox);
+        let sandboxes = sandboxes.map(|(id, known)| (*id, known.clock.unwrap_or(now))).collect();
+        let terms = Arc::new(std::mem::take(&mut all.terms));
+        Ok(World { view: Arc::new(view_over(all).await?), terms, sandboxes })
+    }
 }
 
 /// The catalog of a scope in memory.
@@ -104,7 +149,20 @@ impl DirectInputs {
 /// # Errors
 /// When it cannot be read.
 pub async fn view_of(catalog: &Catalog, scope: BillingScope) -> Result<RatingView, InputError> {
-    view_over(catalog.billing_catalog(scope).await?).await
+    Ok(view_and_terms_of(catalog, scope).await?.0)
+}
+
+/// The catalog of a scope in memory, and what invoicing needs besides.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn view_and_terms_of(
+    catalog: &Catalog,
+    scope: BillingScope,
+) -> Result<(RatingView, BillingTerms), InputError> {
+    let mut all = catalog.billing_catalog(scope).await?;
+    let terms = std::mem::take(&mut all.terms);
+    Ok((view_over(all).await?, terms))
 }
 
 /// Parsing the prices of every plan version keeps a processor busy, so it is done off the event loop.
@@ -118,23 +176,42 @@ async fn view_over(all: BillingCatalog) -> Result<RatingView, InputError> {
 }
 
 #[async_trait]
-impl BillingInputs for DirectInputs {
+impl BillingInputs for StoreInputs {
     async fn catalog_mark(&self) -> Result<String, InputError> {
         Ok(change_mark(self.catalog.database()).await?)
     }
 
     async fn world(&self, organization: Option<OrganizationId>) -> Result<World, InputError> {
         let scope = organization.map_or(BillingScope::All, BillingScope::Organization);
-        let all = self.catalog.billing_catalog(scope).await?;
-        let now = self.clock.now();
-        let sandboxes = all.organizations.iter().filter(|(_, known)| known.sandbox);
-        let sandboxes = sandboxes.map(|(id, known)| (*id, known.clock.unwrap_or(now))).collect();
-        Ok(World { view: Arc::new(view_over(all).await?), sandboxes })
+        self.world_of(scope).await
+    }
+
+    async fn customer_world(&self, organization: OrganizationId, customer: CustomerId) -> Result<World, InputError> {
+        self.world_of(BillingScope::Customer(organization, customer)).await
     }
 
     async fn cut(&self) -> Result<Cut, InputError> {
+        let cut = match &self.log {
+            Some((cuts, patience)) => {
+                cuts.wait(*patience).await.map_err(|error| InputError::Other(error.to_string()))?
+            }
+            None => self.rater.store().committed_cut().await.map_err(RateError::from)?,
+        };
         self.verify().await?;
-        Ok(self.rater.store().committed_cut().await.map_err(RateError::from)?)
+        Ok(cut)
+    }
+
+    async fn changes(&self, view: &Arc<RatingView>, after: &Cut, until: &Cut) -> Result<Changes, InputError> {
+        Ok(self.rater.changed_subscriptions(view, after, until).await?)
+    }
+
+    async fn adjustments(
+        &self,
+        view: &Arc<RatingView>,
+        stretches: Vec<BilledStretch>,
+        cut: &Cut,
+    ) -> Result<Vec<AdjustedStretch>, InputError> {
+        Ok(self.rater.adjustments(view, stretches, cut).await?)
     }
 
     async fn rate(
@@ -144,49 +221,5 @@ impl BillingInputs for DirectInputs {
         cut: &Cut,
     ) -> Result<Vec<RatedItem>, InputError> {
         Ok(self.rater.rate(view, items, cut).await?)
-    }
-}
-
-/// Inputs of an installation whose store is written from a log: a run waits until everything that was in the log when it began
-/// is in the store. What is accepted is in the log, so no event accepted before the run is missing from it.
-#[derive(Clone)]
-pub struct StreamingInputs {
-    same: DirectInputs,
-    cuts: LogCuts,
-    patience: Duration,
-}
-
-impl StreamingInputs {
-    /// From the catalog, the rater, the machine's clock, and how far the log is in the store; a run fails, naming the partition
-    /// that holds it up, after `patience`.
-    #[must_use]
-    pub fn new(catalog: Catalog, rater: Rater, clock: SharedClock, cuts: LogCuts, patience: Duration) -> Self {
-        Self { same: DirectInputs::new(catalog, rater, clock), cuts, patience }
-    }
-}
-
-#[async_trait]
-impl BillingInputs for StreamingInputs {
-    async fn catalog_mark(&self) -> Result<String, InputError> {
-        self.same.catalog_mark().await
-    }
-
-    async fn world(&self, organization: Option<OrganizationId>) -> Result<World, InputError> {
-        self.same.world(organization).await
-    }
-
-    async fn cut(&self) -> Result<Cut, InputError> {
-        let cut = self.cuts.wait(self.patience).await.map_err(|error| InputError::Other(error.to_string()))?;
-        self.same.verify().await?;
-        Ok(cut)
-    }
-
-    async fn rate(
-        &self,
-        view: &Arc<RatingView>,
-        items: Vec<RatingItem>,
-        cut: &Cut,
-    ) -> Result<Vec<RatedItem>, InputError> {
-        self.same.rate(view, items, cut).await
     }
 }

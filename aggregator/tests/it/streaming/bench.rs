@@ -209,7 +209,8 @@ pub fn events(first: usize, number: usize) -> Vec<Sent> {
     let month = 31 * 86_400_000_000_i64;
     (first..first + number)
         .map(|n| {
-            let at = crate::support::MARCH + month * (n as i64 % 2) + n as i64;
+            let number = i64::try_from(n).unwrap();
+            let at = crate::support::MARCH + month * (number % 2) + number;
             Sent::new(&format!("t{n}"), "api", &format!("c{}", n % 7), at, &format!("{{\"v\":{n}}}"))
         })
         .collect()
