@@ -42,6 +42,7 @@ test-tools:
 	need java "a Java 17 runtime: apt-get install openjdk-17-jdk-headless"
 	need mvn "apt-get install maven"
 	need python3 "apt-get install python3 python3-venv"
+	need openssl "apt-get install openssl"
 	exit "$$missing"
 
 engine: tools
