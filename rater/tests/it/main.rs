@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod advance;
 mod against_plain_loops;
 mod api;
 #[path = "../../src/fixtures.rs"]
