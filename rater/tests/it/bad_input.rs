@@ -1,6 +1,6 @@
 //! What bad input comes to (ARCHITECTURE.md has the table): one bad event never keeps a period from its bill.
 
-use crate::fixtures::{World, charge, day};
+use crate::fixtures::{World, day};
 use crate::rating::{item, rate};
 use crate::store::{Sent, fresh_store, send, snapshot_of};
 use domain::catalog::{Aggregation, ChargeModel};
