@@ -12,8 +12,11 @@
 //! - [`testing`]: a real broker for tests
 //! - [`partitioning`]: which partition an id belongs to, for ever
 //!
+//! An empty record holds no lines; growing ([`topic::grow`]) may leave some.
+//!
 //! It refuses to judge events and to retry what a client must decide about: a record that failed may have been kept.
 
+mod complaints;
 pub mod consumer;
 pub mod intake;
 pub mod partitioning;

@@ -19,6 +19,7 @@
 //! `tollgate_log_records_failed_total`, `tollgate_log_ack_seconds` (a record, from its hand-over to its acknowledgement),
 //! and the gauges of [`crate::progress`].
 
+use crate::complaints::Complaints;
 use crate::partitioning::partition_of;
 use crate::progress::{Progress, keep_pulse};
 use crate::settings::{KafkaSettings, MAX_RECORD_BYTES};
@@ -28,7 +29,8 @@ use domain::ids::OrganizationId;
 use domain::log_line;
 use domain::time::Timestamp;
 use rdkafka::ClientContext;
-use rdkafka::error::KafkaError;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
@@ -132,7 +134,7 @@ impl LogProducer {
     /// # Errors
     /// When librdkafka refuses the settings.
     pub fn start(settings: &KafkaSettings, partitions: u16) -> Result<Arc<Self>, KafkaError> {
-        let producer = settings.producer().create_with_context(Acknowledgements)?;
+        let producer = settings.producer().create_with_context(Acknowledgements::default())?;
         let open = (0..partitions).map(|_| Mutex::new(OpenRecord::fresh())).collect();
         let log = Arc::new(Self {
             producer,
@@ -165,6 +167,11 @@ impl LogProducer {
     #[must_use]
     pub fn reserved_bytes(&self) -> usize {
         self.queue_bytes.saturating_sub(self.room.available_permits() * ROOM_UNIT)
+    }
+
+    /// Returns once the brokers refused a record as too large: no record is, so the topic may be closed.
+    pub(crate) async fn refused_as_closed(&self) {
+        self.progress.closed.notified().await;
     }
 
     /// Asks for the topic's metadata; blocks for at most `patience`. Good when every partition has a leader and the client has
@@ -347,11 +354,18 @@ async fn settle(receipts: Vec<Receipt>) -> Result<(), LogError> {
 }
 
 /// Receives delivery reports on librdkafka's polling thread.
-struct Acknowledgements;
+#[derive(Default)]
+struct Acknowledgements {
+    complaints: Complaints,
+}
 
 impl ClientContext for Acknowledgements {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.complaints.log(level, facility, text);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "the log's client reports");
+        self.complaints.error(error, reason);
     }
 }
 
@@ -364,7 +378,12 @@ impl ProducerContext for Acknowledgements {
                 tracing::trace!(partition = record.partition(), offset = record.offset(), "acknowledged");
                 underway.settle(Outcome::Acknowledged);
             }
-            Err((error, _)) => underway.settle(Outcome::Failed(error.to_string())),
+            Err((error, _)) => {
+                if matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge)) {
+                    underway.progress.closed.notify_one();
+                }
+                underway.settle(Outcome::Failed(error.to_string()));
+            }
         }
     }
 }

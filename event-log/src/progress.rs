@@ -9,9 +9,10 @@
 //! Both outlast what heals by itself: a paused broker of three seconds, the election after a broker's death.
 
 use crate::producer::LogProducer;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 /// How long records may wait without any being settled.
 const STILL: Duration = Duration::from_secs(6);
@@ -30,7 +31,9 @@ pub(crate) struct Progress {
     waiting_bytes: AtomicU64,
     moved_at: AtomicU64,
     reached_at: AtomicU64,
-    was_reached: std::sync::atomic::AtomicBool,
+    was_reached: AtomicBool,
+    /// Told when the brokers refuse a record as if the topic were closed.
+    pub(crate) closed: Notify,
     /// What the last question for metadata came to, when it was not good.
     complaint: Mutex<String>,
 }
@@ -44,6 +47,7 @@ impl Progress {
             moved_at: AtomicU64::new(0),
             reached_at: AtomicU64::new(0),
             was_reached: false.into(),
+            closed: Notify::new(),
             complaint: Mutex::new("they have not been asked yet".into()),
         })
     }

@@ -21,12 +21,30 @@ impl DevKafka {
     /// # Errors
     /// What the script says when it cannot.
     pub fn start(directory: &Path, brokers: u8) -> Result<Self, String> {
+        Self::start_with(directory, brokers, "plaintext")
+    }
+
+    /// As [`Self::start`], but clients must come by TLS, with a certificate, a user and a password, all below [`Self::tls`].
+    ///
+    /// # Errors
+    /// What the script says when it cannot.
+    pub fn start_secured(directory: &Path) -> Result<Self, String> {
+        Self::start_with(directory, 1, "sasl_ssl")
+    }
+
+    fn start_with(directory: &Path, brokers: u8, security: &str) -> Result<Self, String> {
         let data = directory.join("kafka");
-        let port = free_port_block().map_err(|error| error.to_string())?;
-        let output = run(&["up", "--brokers", &brokers.to_string(), "--port", &port.to_string()], &data)?;
+        let port = free_port_block().map_err(|error| error.to_string())?.to_string();
+        let output = run(&["up", "--brokers", &brokers.to_string(), "--port", &port, "--security", security], &data)?;
         let text = String::from_utf8_lossy(&output.stdout);
         let bootstrap = text.lines().last().unwrap_or_default().to_owned();
         Ok(Self { data, brokers, bootstrap })
+    }
+
+    /// Where a secured cluster keeps `ca.pem`, `client.pem`, `client.key` and `password`.
+    #[must_use]
+    pub fn tls(&self) -> PathBuf {
+        self.data.join("tls")
     }
 
     /// `kill -9` of broker `number` (1, 2, 3).
@@ -57,11 +75,11 @@ impl Drop for DevKafka {
     }
 }
 
-/// A port P such that P..P+3 and P+100..P+103 are free now.
+/// A port P such that P..P+3, P+100..P+103 and P+200..P+203 are free now.
 fn free_port_block() -> std::io::Result<u16> {
     loop {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let block = (0..3).flat_map(|step| [port.checked_add(step), port.checked_add(step + 100)]);
+        let block = (0..3).flat_map(|step| [0, 100, 200].map(|apart| port.checked_add(step + apart)));
         let all_free = block
             .into_iter()
             .all(|candidate| candidate.is_some_and(|candidate| TcpListener::bind(("127.0.0.1", candidate)).is_ok()));

@@ -1,4 +1,5 @@
-//! Parse + validate + push of a batch of 1,000 events of 250 bytes, against serde_json in the same run.
+//! Parse + validate + push of a batch of 1,000 events of 250 bytes in every dialect, against serde_json in the same run; and the
+//! lines of the log that are written of them.
 //!
 //! Measured in processor time of the thread: the figure is per core, whatever else the machine is doing.
 //!
@@ -10,8 +11,10 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use domain::event_batch::{EventBatch, EventRow};
 use domain::identity::Content;
 use domain::ids::OrganizationId;
+use domain::log_line;
 use domain::time::Timestamp;
-use ingest_gateway::parse::{ParseLimits, parse_batch};
+use ingest_gateway::parse::{KnowsCode, ParseLimits, Problems};
+use ingest_gateway::parse::{parse_batch, parse_cloud_events, parse_event, parse_lago_batch};
 use nix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -51,31 +54,52 @@ impl Measurement for ThreadTime {
     }
 }
 
-/// A batch as an inference service sends it: 250 bytes an event, separator included.
-fn body() -> String {
-    let mut body = String::from("{\"events\":[");
-    for number in 0..EVENTS {
-        let start = body.len();
-        let separator = if number == 0 { "" } else { "," };
-        write!(
-            body,
-            "{separator}{{\"transaction_id\":\"req-7f3a{number:08}-0001\",\"external_customer_id\":\"customer-{:05}\",\
-             \"code\":\"generated_tokens\",\"timestamp\":\"2026-03-01T12:{:02}:{:02}.{:06}Z\",\"properties\":{{\
-             \"tokens\":{},\"model\":\"large-2\",\"region\":\"eu-central-1\",\"price\":0.000{:03}",
-            number * 7 % 997,
-            number / 60 % 60,
-            number % 60,
-            number * 997 % 1_000_000,
-            number * 31 % 4_096,
-            number % 1_000,
-        )
-        .unwrap();
-        let missing = 250 - (body.len() - start) - ",\"note\":\"\"}}".len();
-        write!(body, ",\"note\":\"{}\"}}}}", "x".repeat(missing)).unwrap();
-        assert_eq!(body.len() - start, 250);
-    }
-    body.push_str("]}");
-    body
+/// An event as an inference service sends it: 250 bytes, of which the dialect's `head` says who, what and when.
+fn event(head: &str, number: u64) -> String {
+    let (tokens, price) = (number * 31 % 4_096, number % 1_000);
+    let mut event = format!(
+        "{{{head}{{\"tokens\":{tokens},\"model\":\"large-2\",\"region\":\"eu-central-1\",\"price\":0.000{price:03}"
+    );
+    // The separator is the 250th byte.
+    let missing = 249 - event.len() - ",\"note\":\"\"}}".len();
+    write!(event, ",\"note\":\"{}\"}}}}", "x".repeat(missing)).unwrap();
+    event
+}
+
+fn contract_event(number: u64) -> String {
+    let (customer, time) = (number * 7 % 997, time(number));
+    let head = format!(
+        "\"transaction_id\":\"req-7f3a{number:08}-0001\",\"external_customer_id\":\"customer-{customer:05}\",\
+         \"code\":\"generated_tokens\",\"timestamp\":\"{time}\",\"properties\":"
+    );
+    event(&head, number)
+}
+
+fn time(number: u64) -> String {
+    format!("2026-03-01T12:{:02}:{:02}.{:06}Z", number / 60 % 60, number % 60, number * 997 % 1_000_000)
+}
+
+fn lago_event(number: u64) -> String {
+    let (customer, micros) = (number * 7 % 997, number * 997 % 1_000_000);
+    let head = format!(
+        "\"transaction_id\":\"req-7f3a{number:08}-0001\",\"external_subscription_id\":\"sub-{customer:05}\",\
+         \"code\":\"generated_tokens\",\"timestamp\":\"17723676{:02}.{micros:06}\",\"properties\":",
+        number % 60,
+    );
+    event(&head, number)
+}
+
+fn cloud_event(number: u64) -> String {
+    let (customer, time) = (number * 7 % 997, time(number));
+    let head = format!(
+        "\"specversion\":\"1.0\",\"id\":\"7f3a{number:08}\",\"source\":\"/gw\",\"subject\":\"c-{customer:05}\",\
+         \"type\":\"tokens\",\"time\":\"{time}\",\"data\":"
+    );
+    event(&head, number)
+}
+
+fn list(make: fn(u64) -> String) -> String {
+    (0..EVENTS).map(make).collect::<Vec<_>>().join(",")
 }
 
 #[derive(Deserialize)]
@@ -151,6 +175,30 @@ fn with_scanner(body: &[u8]) -> EventBatch {
     batch
 }
 
+type Parse = fn(&[u8], ParseLimits, KnowsCode<'_>, &mut EventBatch) -> Result<(), Problems>;
+
+fn parsed(parse: Parse, body: &[u8]) -> EventBatch {
+    let mut batch = EventBatch::new(OrganizationId(uuid::Uuid::nil()), Timestamp(0));
+    parse(body, LIMITS, &|_| true, &mut batch).unwrap();
+    batch
+}
+
+fn with_lines(lines: &[u8]) -> EventBatch {
+    let mut batch = EventBatch::new(OrganizationId(uuid::Uuid::nil()), Timestamp(0));
+    for line in lines.split(|byte| *byte == b'\n') {
+        parse_event(line, LIMITS, &|_| true, &mut batch).unwrap();
+    }
+    batch
+}
+
+fn log_lines(batch: &EventBatch) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(300 * batch.len());
+    for row in 0..batch.len() {
+        log_line::write_event(&mut lines, batch, row);
+    }
+    lines
+}
+
 fn push_again(parsed: &EventBatch) -> EventBatch {
     let mut batch = EventBatch::new(parsed.organization, Timestamp(0));
     for row in 0..parsed.len() {
@@ -171,16 +219,24 @@ fn push_again(parsed: &EventBatch) -> EventBatch {
 }
 
 fn parse(criterion: &mut Criterion<ThreadTime>) {
-    let body = body();
+    let body = format!("{{\"events\":[{}]}}", list(contract_event));
+    let lines = (0..EVENTS).map(contract_event).collect::<Vec<_>>().join("\n");
+    let lago = format!("{{\"events\":[{}]}}", list(lago_event));
+    let cloud = format!("[{}]", list(cloud_event));
     assert_eq!(with_scanner(body.as_bytes()), with_serde_json(body.as_bytes()));
     assert_eq!(with_scanner(body.as_bytes()), with_sonic(body.as_bytes()));
-    let parsed = with_scanner(body.as_bytes());
+    let parsed_batch = with_scanner(body.as_bytes());
     let mut group = criterion.benchmark_group("batch of 1,000 events of 250 bytes");
     group.throughput(Throughput::Elements(EVENTS));
     group.bench_function("scanner", |b| b.iter(|| with_scanner(black_box(body.as_bytes()))));
+    group.bench_function("scanner, NDJSON lines", |b| b.iter(|| with_lines(black_box(lines.as_bytes()))));
+    group.bench_function("scanner, Lago", |b| b.iter(|| parsed(parse_lago_batch, black_box(lago.as_bytes()))));
+    group
+        .bench_function("scanner, CloudEvents", |b| b.iter(|| parsed(parse_cloud_events, black_box(cloud.as_bytes()))));
+    group.bench_function("lines of the log alone", |b| b.iter(|| log_lines(black_box(&parsed_batch))));
     group.bench_function("serde_json, raw properties", |b| b.iter(|| with_serde_json(black_box(body.as_bytes()))));
     group.bench_function("sonic-rs, lazy properties", |b| b.iter(|| with_sonic(black_box(body.as_bytes()))));
-    group.bench_function("push alone", |b| b.iter(|| push_again(black_box(&parsed))));
+    group.bench_function("push alone", |b| b.iter(|| push_again(black_box(&parsed_batch))));
     group.bench_function("serde_json, to a tree, no push", |b| {
         b.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(body.as_bytes())).unwrap());
     });

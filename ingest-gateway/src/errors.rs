@@ -4,7 +4,7 @@
 //! request may have been kept (I1).
 
 use crate::body::BodyError;
-use crate::parse::{Flaw, Place, Problem, Problems};
+use crate::parse::{Flaw, Frame, Place, Problem, Problems};
 use crate::sink::SinkError;
 use axum::http::StatusCode;
 use http_api::{ApiError, FieldError, Loc};
@@ -44,23 +44,34 @@ impl From<BodyError> for ApiError {
 
 impl From<Problems> for ApiError {
     fn from(problems: Problems) -> Self {
-        Self::validation(problems.listed.iter().map(field_error).collect())
+        Self::validation(problems.listed.iter().map(|problem| field_error(problem, problems.frame)).collect())
     }
 }
 
-fn field_error(problem: &Problem) -> FieldError {
-    FieldError::in_body(problem.flaw.kind(), path(problem), problem.flaw.to_string(), &Value::Null)
+fn field_error(problem: &Problem, frame: Frame) -> FieldError {
+    let (kind, text) = (problem.flaw.kind(), problem.flaw.to_string());
+    if let Place::Header(field) = problem.place {
+        return FieldError::new(kind, ["header".into(), format!("ce-{}", field.name()).into()], text, &Value::Null);
+    }
+    FieldError::in_body(kind, path(problem, frame), text, &Value::Null)
 }
 
-fn path(problem: &Problem) -> Vec<Loc> {
+fn path(problem: &Problem, frame: Frame) -> Vec<Loc> {
+    let holder = match frame {
+        Frame::Events => Some(Loc::from("events")),
+        Frame::Wrapped => Some(Loc::from("event")),
+        Frame::List => None,
+    };
     match (problem.place, &problem.flaw) {
         // A text that is no JSON has no fields: the contract names the byte.
         (Place::BODY, Flaw::Malformed(syntax)) => vec![Loc::from(syntax.at)],
-        (Place::Events, _) => vec![Loc::from("events")],
+        (Place::Events, _) => holder.into_iter().collect(),
+        (Place::Header(field), _) => vec![Loc::from(field.name())],
         (Place::Event { event, field }, _) => {
-            let event = event.map(|index| [Loc::from("events"), Loc::from(index as usize)]);
-            let field = field.map(|field| Loc::from(field.name()));
-            event.into_iter().flatten().chain(field).collect()
+            let is_held = event.is_some() || (frame == Frame::Wrapped && field.is_some());
+            let holder = holder.filter(|_| is_held);
+            let event = event.map(|index| Loc::from(index as usize));
+            holder.into_iter().chain(event).chain(field.map(|field| Loc::from(field.name()))).collect()
         }
     }
 }

@@ -37,6 +37,13 @@ impl KafkaSink {
     pub fn new(log: LogIntake, store: Option<EventStore>) -> Self {
         Self { log, store }
     }
+
+    /// Sends what is open and waits for its acknowledgements, for at most `patience`.
+    pub async fn close(&self, patience: Duration) {
+        if let Err(fault) = self.log.close(patience).await {
+            tracing::warn!(%fault, "some events were not acknowledged in time; their requests were told so");
+        }
+    }
 }
 
 fn sink_error(error: LogError) -> SinkError {

@@ -181,6 +181,11 @@ impl Group {
         self.waiting.push(Waiting::Void(voided, answer));
     }
 
+    /// Requests that wait for its commit.
+    pub(super) fn requests(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Takes the answers out, so that the rows can be sent.
     pub(super) fn take_waiting(&mut self) -> Answers {
         Answers(std::mem::take(&mut self.waiting))
@@ -196,6 +201,11 @@ fn count(number: usize) -> u32 {
 pub(super) struct Answers(Vec<Waiting>);
 
 impl Answers {
+    /// Requests among them.
+    pub(super) fn requests(&self) -> usize {
+        self.0.len()
+    }
+
     /// All rows are durable (I1). A requester that went away needs no answer.
     pub(super) fn confirm(self) {
         self.count();

@@ -2,7 +2,7 @@
 //!
 //! The path of a batch, a file each:
 //! 1. [`handle`]: room is reserved (`admit`), the batch is handed to the one writer task (`accept`)
-//! 2. [`task`]: takes what is waiting while the previous insert is under way
+//! 2. [`task`]: takes what is waiting while the previous insert is under way; [`departure`] says when a small group goes
 //! 3. [`known`]: is an id new? Recent ids in memory, then a Bloom filter over all ([`load`] fills it); [`lookup`] asks the id table about "maybe"
 //! 4. [`group`]: which rows are new; [`encode`]: extracted ([`plans`] says what), sorted, as columns
 //! 5. [`commit`]: `events` first, then `event_ids` (the commit record) together with `losers` and `voids`; then the answers
@@ -16,6 +16,7 @@
 //! [`AcceptError::Unavailable`], and nothing is taken until recovery went through.
 
 mod commit;
+mod departure;
 mod encode;
 mod group;
 mod handle;

@@ -4,6 +4,7 @@
 //! groups before them take their steps.
 
 use super::commit::{CommitError, Committer};
+use super::departure::Departure;
 use super::group::{Answers, Group, Knowledge};
 use super::handle::Request;
 use super::known::{Filter, IdMap, Recent};
@@ -90,7 +91,7 @@ pub(super) async fn start(
         filter,
         pressure,
         group: Group::new(next_offset),
-        not_before: None,
+        departure: Departure::default(),
         under_way: VecDeque::new(),
         committed: next_offset - 1,
         closing: false,
@@ -116,8 +117,8 @@ struct WriterTask {
     shared: Arc<Shared>,
     /// Being collected.
     group: Group,
-    /// A small group under merge pressure is not sent before.
-    not_before: Option<Instant>,
+    /// What a small group waits for.
+    departure: Departure,
     /// On their way into the store, oldest first.
     under_way: VecDeque<UnderWay>,
     /// The last insert number known to be durable.
@@ -129,6 +130,7 @@ struct WriterTask {
 /// A group on its way into the store.
 struct UnderWay {
     offset: u64,
+    started: Instant,
     commit: JoinHandle<Result<(), CommitError>>,
     answers: Answers,
 }
@@ -165,19 +167,21 @@ impl WriterTask {
     }
 
     fn send_when_due(&mut self) {
-        let due = self.closing || self.not_before.is_none_or(|at| at <= Instant::now());
+        let now = Instant::now();
+        let due = self.closing || self.departure.is_due(self.group.requests(), now);
         if self.under_way.len() >= self.may_be_under_way() || self.group.is_empty() || !due {
             return;
         }
         // A group of repeats alone takes no insert number, but waits its turn: what it repeats is durable by then.
         let next_offset = self.group.offset + u64::from(self.group.rows() > 0);
         let mut group = std::mem::replace(&mut self.group, Group::new(next_offset));
-        self.not_before = None;
+        self.departure.clear();
         let (offset, answers) = (group.offset, group.take_waiting());
         if self.under_way.is_empty() {
             self.note_progress(true);
         }
-        self.under_way.push_back(UnderWay { offset, commit: self.committer.start(group), answers });
+        let commit = self.committer.start(group);
+        self.under_way.push_back(UnderWay { offset, started: now, commit, answers });
     }
 
     /// Small groups go one by one, so that requests meanwhile share an insert; large ones overlap.
@@ -193,8 +197,9 @@ impl WriterTask {
 
     async fn next_event(&mut self) -> Event {
         let collect = !self.closing && self.has_room();
-        let Self { under_way, inbox, not_before, .. } = self;
-        let linger_until = not_before.filter(|_| under_way.is_empty());
+        let Self { under_way, inbox, departure, group, .. } = self;
+        let may_go = under_way.is_empty() && !group.is_empty();
+        let linger_until = departure.next_look(Instant::now()).filter(|_| may_go);
         let committed = async {
             match under_way.front_mut() {
                 Some(oldest) => joined((&mut oldest.commit).await),
@@ -226,6 +231,9 @@ impl WriterTask {
         match result {
             Ok(()) => {
                 self.committed = oldest.offset;
+                let now = Instant::now();
+                let expected = self.group.requests() + oldest.answers.requests();
+                self.departure.expect(expected, now - oldest.started, now);
                 oldest.answers.confirm();
                 Ok(())
             }
@@ -280,10 +288,9 @@ impl WriterTask {
             self.add_one(request, &stored, &voided);
         }
         if before && self.group.rows() < LARGE_GROUP {
-            let linger = self.pressure.linger();
-            self.not_before = (!linger.is_zero()).then(|| Instant::now() + linger);
+            self.departure.press(self.pressure.linger(), Instant::now());
         } else if self.group.rows() >= LARGE_GROUP {
-            self.not_before = None;
+            self.departure.clear();
         }
         Ok(())
     }
@@ -341,7 +348,7 @@ impl WriterTask {
         }
         let mut group = std::mem::replace(&mut self.group, Group::new(0));
         group.take_waiting().refuse(&unavailable(&error));
-        self.not_before = None;
+        self.departure.clear();
         self.recent.clear();
         self.committer = Committer::new(self.connection.clone());
         self.recover_until_ready().await;

@@ -1,10 +1,12 @@
 //! The bytes of a request: in time, within limits, decompressed.
 //!
 //! - [`encoding`]: which `Content-Encoding` and `Content-Type` are taken (415 otherwise).
+//! - [`dialect`]: what a request to a route of several dialects speaks.
 //! - [`reader`]: the body as chunks, under a time limit, decompressed; memory is one chunk and the decoder's window.
 //! - [`whole`]: a JSON body collected under limits (413), its memory admitted by the sink as it grows.
 //! - [`lines`]: chunks cut into NDJSON lines; a line past its limit is skipped without being held.
 
+pub(crate) mod dialect;
 pub(crate) mod encoding;
 pub(crate) mod lines;
 pub(crate) mod reader;

@@ -1,7 +1,10 @@
 //! Request bodies to columns: parsed, validated and pushed in one pass over the text.
 //!
-//! - [`parse_event`]: the body (or NDJSON line) is one event.
-//! - [`parse_batch`]: `{"events": […]}`.
+//! | dialect | one event | several |
+//! |---|---|---|
+//! | the contract's | [`parse_event`] (also an NDJSON line) | [`parse_batch`]: `{"events": […]}` |
+//! | Lago's | [`parse_lago_event`]: `{"event": {…}}` | [`parse_lago_batch`]: `{"events": […]}` |
+//! | CloudEvents 1.0 | [`parse_cloud_event`] (structured), [`parse_binary_cloud_event`] | [`parse_cloud_events`]: `[…]` |
 //!
 //! What is stored is what was sent: numbers keep their decimal text and properties their bytes, because the scanner hands
 //! out spans and converts nothing. What is refused, and how strictly, is in `scan.rs` (the text), `event.rs` (the fields) and
@@ -10,24 +13,37 @@
 //! Cost: one pass, no allocation per event but the columns' growth. A body with a problem is read to its end, to name up to
 //! [`MAX_LISTED_PROBLEMS`] of them; a flaw of the text ends it at once.
 
+mod cloud_event;
+mod epoch;
 mod event;
 mod keys;
+mod lago;
 mod problem;
 mod scan;
 mod string;
 mod timestamp;
 
 #[cfg(test)]
+mod dialect_tests;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod reference;
+#[cfg(test)]
+mod reference_dialects;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cloud_event::is_json;
+pub use cloud_event::{Attributes, parse_binary_cloud_event};
 pub use event::KnowsCode;
-pub use problem::{Field, Flaw, MAX_LISTED_PROBLEMS, Place, Problem, Problems};
+pub use problem::{Field, Flaw, Frame, MAX_LISTED_PROBLEMS, Place, Problem, Problems};
 pub use scan::{Malformed, Syntax};
 
+use cloud_event::CloudEvent;
 use domain::event_batch::EventBatch;
-use event::{EventReader, malformed};
+use event::{Contract, Dialect, EventReader, malformed};
+use lago::Lago;
 use scan::{Kind, Scan};
 
 /// Bounds on what one body may hold.
@@ -49,19 +65,7 @@ pub fn parse_event(
     knows_code: KnowsCode<'_>,
     batch: &mut EventBatch,
 ) -> Result<(), Problems> {
-    let mut reader =
-        EventReader::new(body, limits.max_depth, knows_code).map_err(|syntax| malformed(Place::BODY, *syntax))?;
-    let end = read_event(&mut reader);
-    if end.is_ok() && reader.problems.is_empty() {
-        batch.push(&reader.row());
-    }
-    reader.outcome(end)
-}
-
-fn read_event(reader: &mut EventReader<'_, '_>) -> Scan<()> {
-    reader.scanner.skip_white();
-    reader.event()?;
-    reader.scanner.end()
+    read_body(body, limits, knows_code, batch, Frame::Events, |reader, batch| read_bare::<Contract>(reader, batch))
 }
 
 /// Appends the events of `{"events": […]}` to `batch`, which is empty.
@@ -74,31 +78,128 @@ pub fn parse_batch(
     knows_code: KnowsCode<'_>,
     batch: &mut EventBatch,
 ) -> Result<(), Problems> {
-    let mut reader =
-        EventReader::new(body, limits.max_depth, knows_code).map_err(|syntax| malformed(Place::BODY, *syntax))?;
-    let end = read_envelope(&mut reader, batch, limits.max_events);
+    read_body(body, limits, knows_code, batch, Frame::Events, |reader, batch| {
+        read_envelope(reader, "events", |reader| read_events::<Contract>(reader, batch, limits.max_events))
+    })
+}
+
+/// As [`parse_event`], for `{"event": {…}}` in Lago's form. An event without a time gets the batch's `ingested_at`; any code is
+/// taken, `knows_code` is not asked. So it is in all dialects below.
+///
+/// # Errors
+/// What is wrong with it; the batch is unchanged then.
+pub fn parse_lago_event(
+    body: &[u8],
+    limits: ParseLimits,
+    knows_code: KnowsCode<'_>,
+    batch: &mut EventBatch,
+) -> Result<(), Problems> {
+    read_body(body, limits, knows_code, batch, Frame::Wrapped, |reader, batch| {
+        read_envelope(reader, "event", |reader| reader.event::<Lago>())?;
+        push_if_good(reader, batch);
+        Ok(())
+    })
+}
+
+/// As [`parse_batch`], for events in Lago's form.
+///
+/// # Errors
+/// What is wrong with it; the batch is to be thrown away then.
+pub fn parse_lago_batch(
+    body: &[u8],
+    limits: ParseLimits,
+    knows_code: KnowsCode<'_>,
+    batch: &mut EventBatch,
+) -> Result<(), Problems> {
+    read_body(body, limits, knows_code, batch, Frame::Events, |reader, batch| {
+        read_envelope(reader, "events", |reader| read_events::<Lago>(reader, batch, limits.max_events))
+    })
+}
+
+/// As [`parse_event`], for a CloudEvent in structured mode.
+///
+/// # Errors
+/// What is wrong with it; the batch is unchanged then.
+pub fn parse_cloud_event(
+    body: &[u8],
+    limits: ParseLimits,
+    knows_code: KnowsCode<'_>,
+    batch: &mut EventBatch,
+) -> Result<(), Problems> {
+    read_body(body, limits, knows_code, batch, Frame::Events, |reader, batch| read_bare::<CloudEvent>(reader, batch))
+}
+
+/// Appends a batch of CloudEvents, `[…]`, to `batch`, which is empty. No events are fine: the format says so.
+///
+/// # Errors
+/// What is wrong with it; the batch is to be thrown away then.
+pub fn parse_cloud_events(
+    body: &[u8],
+    limits: ParseLimits,
+    knows_code: KnowsCode<'_>,
+    batch: &mut EventBatch,
+) -> Result<(), Problems> {
+    read_body(body, limits, knows_code, batch, Frame::List, |reader, batch| {
+        reader.scanner.skip_white();
+        read_events::<CloudEvent>(reader, batch, limits.max_events)?;
+        if reader.has_too_many { Ok(()) } else { reader.scanner.end() }
+    })
+}
+
+fn read_body<'a>(
+    body: &'a [u8],
+    limits: ParseLimits,
+    knows_code: KnowsCode<'_>,
+    batch: &mut EventBatch,
+    frame: Frame,
+    read: impl FnOnce(&mut EventReader<'a, '_>, &mut EventBatch) -> Scan<()>,
+) -> Result<(), Problems> {
+    let mut reader = EventReader::new(body, limits.max_depth, batch.ingested_at, knows_code)
+        .map_err(|syntax| Problems { frame, ..malformed(Place::BODY, *syntax) })?;
+    reader.problems.frame = frame;
+    let end = read(&mut reader, batch);
     reader.outcome(end)
 }
 
-fn read_envelope(reader: &mut EventReader<'_, '_>, batch: &mut EventBatch, max_events: usize) -> Scan<()> {
+/// The body is the event.
+fn read_bare<D: Dialect>(reader: &mut EventReader<'_, '_>, batch: &mut EventBatch) -> Scan<()> {
+    reader.scanner.skip_white();
+    reader.event::<D>()?;
+    reader.scanner.end()?;
+    push_if_good(reader, batch);
+    Ok(())
+}
+
+/// Once something is wrong nothing will be stored: the rest is read for its problems alone.
+#[inline]
+fn push_if_good(reader: &EventReader<'_, '_>, batch: &mut EventBatch) {
+    if reader.problems.is_empty() {
+        batch.push(&reader.row());
+    }
+}
+
+/// The body is an object; `read` is called at the value of its member `wanted`.
+fn read_envelope<'a>(
+    reader: &mut EventReader<'a, '_>,
+    wanted: &str,
+    read: impl FnOnce(&mut EventReader<'a, '_>) -> Scan<()>,
+) -> Scan<()> {
     reader.scanner.skip_white();
     if reader.scanner.kind() != Kind::Object {
         reader.scanner.value()?;
         reader.problems.add(Place::BODY, Flaw::NotAnObject);
         return reader.scanner.end();
     }
-    let mut found = false;
+    let mut read = Some(read);
     let opened = reader.scanner.open_object();
     let mut more = reader.scanner.enter(b'}');
     while more {
         let name = reader.scanner.name()?.decode()?;
-        let is_events = name == "events" && !found;
+        let found = if name == wanted { read.take() } else { None };
         reader.scanner.note_name(name);
-        if is_events {
-            found = true;
-            read_events(reader, batch, max_events)?;
-        } else {
-            reader.scanner.value()?;
+        match found {
+            Some(read) => read(reader)?,
+            None => drop(reader.scanner.value()?),
         }
         if reader.has_too_many {
             // What follows was not asked for: reading it would let one request cost as much as it likes.
@@ -107,20 +208,20 @@ fn read_envelope(reader: &mut EventReader<'_, '_>, batch: &mut EventBatch, max_e
         more = reader.scanner.more(b'}', "a comma or a closing brace")?;
     }
     reader.scanner.close_object(opened)?;
-    if !found {
+    if read.is_some() {
         reader.problems.add(Place::Events, Flaw::Missing);
     }
     reader.scanner.end()
 }
 
-fn read_events(reader: &mut EventReader<'_, '_>, batch: &mut EventBatch, max_events: usize) -> Scan<()> {
+fn read_events<D: Dialect>(reader: &mut EventReader<'_, '_>, batch: &mut EventBatch, max_events: usize) -> Scan<()> {
     if reader.scanner.kind() != Kind::Array {
         reader.scanner.value()?;
         reader.problems.add(Place::Events, Flaw::NotAList);
         return Ok(());
     }
     let mut more = reader.scanner.enter(b']');
-    if !more {
+    if !more && reader.problems.frame != Frame::List {
         reader.problems.add(Place::Events, Flaw::NoEvents);
     }
     let mut index = 0;
@@ -131,11 +232,8 @@ fn read_events(reader: &mut EventReader<'_, '_>, batch: &mut EventBatch, max_eve
             return Ok(());
         }
         reader.event = Some(index);
-        reader.event()?;
-        // Once something is wrong nothing will be stored: the rest is read for its problems alone.
-        if reader.problems.is_empty() {
-            batch.push(&reader.row());
-        }
+        reader.event::<D>()?;
+        push_if_good(reader, batch);
         more = reader.scanner.more(b']', "a comma or a closing bracket")?;
         index += 1;
     }

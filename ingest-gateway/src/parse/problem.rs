@@ -28,6 +28,24 @@ pub enum Field {
     Properties,
     /// Price of this very event, for dynamic charges.
     PreciseTotalAmountCents,
+    /// Of a CloudEvent: the version of that specification.
+    SpecVersion,
+    /// Of a CloudEvent: unique within its source.
+    Id,
+    /// Of a CloudEvent: where it happened.
+    Source,
+    /// Of a CloudEvent: the metric code.
+    Type,
+    /// Of a CloudEvent: the client's id of the customer.
+    Subject,
+    /// Of a CloudEvent: when the usage happened.
+    Time,
+    /// Of a CloudEvent: what its data is.
+    DataContentType,
+    /// Of a CloudEvent: the properties.
+    Data,
+    /// Of a CloudEvent: the properties as base64 of their JSON.
+    DataBase64,
 }
 
 impl Field {
@@ -42,10 +60,36 @@ impl Field {
             Self::Timestamp => "timestamp",
             Self::Properties => "properties",
             Self::PreciseTotalAmountCents => "precise_total_amount_cents",
+            Self::SpecVersion => "specversion",
+            Self::Id => "id",
+            Self::Source => "source",
+            Self::Type => "type",
+            Self::Subject => "subject",
+            Self::Time => "time",
+            Self::DataContentType => "datacontenttype",
+            Self::Data => "data",
+            Self::DataBase64 => "data_base64",
         }
     }
 
-    /// The member of that name, if Tollgate reads it.
+    /// The attribute of a CloudEvent of that name, or its data, if Tollgate reads it.
+    #[must_use]
+    pub fn of_cloud_event(name: &str) -> Option<Self> {
+        match name {
+            "specversion" => Some(Self::SpecVersion),
+            "id" => Some(Self::Id),
+            "source" => Some(Self::Source),
+            "type" => Some(Self::Type),
+            "subject" => Some(Self::Subject),
+            "time" => Some(Self::Time),
+            "datacontenttype" => Some(Self::DataContentType),
+            "data" => Some(Self::Data),
+            "data_base64" => Some(Self::DataBase64),
+            _ => None,
+        }
+    }
+
+    /// The member of that name in the contract's events and in Lago's, if Tollgate reads it.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         match name {
@@ -64,8 +108,10 @@ impl Field {
 /// Where in the body a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The list of a batch.
+    /// What holds the events: the list of a batch, the member around one event.
     Events,
+    /// An attribute of a CloudEvent in the request's head.
+    Header(Field),
     /// One event, or one field of it. `event` is absent where the body is the event (single, NDJSON line), and for
     /// what stands around the events of a batch.
     Event {
@@ -79,6 +125,18 @@ pub enum Place {
 impl Place {
     /// The body as a whole.
     pub const BODY: Self = Self::Event { event: None, field: None };
+}
+
+/// How events stand in the body; says what the way to one is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Frame {
+    /// Alone, or as `{"events": […]}`.
+    #[default]
+    Events,
+    /// `{"event": {…}}`.
+    Wrapped,
+    /// `[…]`.
+    List,
 }
 
 /// What is wrong there.
@@ -114,6 +172,11 @@ pub enum Flaw {
     /// A text that is no instant.
     #[error("Input should be a valid datetime: it {0}")]
     BadTime(#[from] TimestampError),
+    /// Neither seconds since 1970 nor a time text.
+    #[error(
+        "Input should be seconds since 1970 (a number, or a string that holds one) or an ISO 8601 time with a zone"
+    )]
+    NotAnEpoch,
     /// An instant outside of what an event may carry.
     #[error("Input should be a datetime from {} to before {}", Timestamp::EARLIEST, Timestamp::LATEST)]
     AbsurdTime,
@@ -123,6 +186,30 @@ pub enum Flaw {
     /// Not a usable decimal.
     #[error("Input should be a valid decimal: it {0}")]
     BadDecimal(#[from] QuantityError),
+    /// Another version of CloudEvents than the one that is read.
+    #[error("Input should be \"1.0\", the version of CloudEvents that is taken here")]
+    WrongVersion,
+    /// White space or control characters in a CloudEvent's source.
+    #[error("Input should be a URI reference, which has no white space")]
+    NotAUri,
+    /// Source and id of a CloudEvent make the transaction_id, which has its limit.
+    #[error("source and id together should have at most {} characters", MAX_NAME_CHARS - 1)]
+    TooLongTogether,
+    /// Data that is no JSON.
+    #[error("Input should be \"application/json\": data becomes the event's properties, one JSON object")]
+    NotJson,
+    /// `data_base64` that holds no JSON object.
+    #[error("Input should be the base64 form of one JSON object")]
+    BadBase64,
+    /// `data` and `data_base64` in one event.
+    #[error("data is given twice, as data and as data_base64")]
+    DataTwice,
+    /// The same header twice.
+    #[error("the header is given twice")]
+    HeaderTwice,
+    /// A header that is not percent-encoded UTF-8.
+    #[error("the header should be percent-encoded UTF-8, as the HTTP binding of CloudEvents has it")]
+    BadHeader,
     /// No metric of the organization has this code.
     #[error("Billable metric with code '{0}' not found")]
     UnknownCode(String),
@@ -144,6 +231,14 @@ impl Flaw {
         match self {
             Self::Missing | Self::Nobody => "missing",
             Self::NotAString => "string_type",
+            Self::NotAnEpoch => "datetime_parsing",
+            Self::WrongVersion => "literal_error",
+            Self::NotAUri => "url_parsing",
+            Self::TooLongTogether => "string_too_long",
+            Self::NotJson => "media_type",
+            Self::BadBase64 => "bytes_invalid_encoding",
+            Self::DataTwice | Self::HeaderTwice => "value_error",
+            Self::BadHeader => "string_unicode",
             Self::Empty => "string_too_short",
             Self::TooLong => "string_too_long",
             Self::HasNul => "string_pattern_mismatch",
@@ -186,13 +281,15 @@ pub struct Problems {
     pub total: usize,
     /// Events that were read, good and bad.
     pub events: usize,
+    /// How they stand in the body.
+    pub frame: Frame,
 }
 
 impl Problems {
     /// A body with this one problem.
     #[must_use]
     pub fn only(place: Place, flaw: Flaw) -> Self {
-        Self { listed: vec![Problem { place, flaw }], total: 1, events: 0 }
+        Self { listed: vec![Problem { place, flaw }], total: 1, events: 0, frame: Frame::default() }
     }
 
     /// Adds one; past the limit it is only counted.

@@ -91,6 +91,15 @@ impl<'a> Scanner<'a> {
         Ok(Self { text, at: 0, max_depth, keys: Keys::default() })
     }
 
+    pub(super) fn max_depth(&self) -> u32 {
+        self.max_depth
+    }
+
+    /// Whether the whole text was read.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at == self.text.len()
+    }
+
     pub(super) fn position(&self) -> usize {
         self.at
     }

@@ -7,10 +7,10 @@ use domain::time::{Timestamp, TimestampError};
 use proptest::prelude::*;
 use std::fmt::Write as _;
 
-const LIMITS: ParseLimits = ParseLimits { max_depth: 64, max_events: 10_000 };
+pub(super) const LIMITS: ParseLimits = ParseLimits { max_depth: 64, max_events: 10_000 };
 const OK: &str = r#""transaction_id":"t","external_customer_id":"k","code":"c","timestamp":"2026-03-01T12:00:00Z""#;
 
-fn new_batch() -> EventBatch {
+pub(super) fn new_batch() -> EventBatch {
     EventBatch::new(OrganizationId(uuid::Uuid::nil()), Timestamp(0))
 }
 
@@ -34,7 +34,7 @@ fn has_too_many(problems: &Problems) -> bool {
     problems.listed.iter().any(|problem| matches!(problem.flaw, Flaw::TooManyEvents(_)))
 }
 
-fn assert_agreement(fast: Result<EventBatch, Problems>, slow: Verdict, body: &[u8]) {
+pub(super) fn assert_agreement(fast: Result<EventBatch, Problems>, slow: Verdict, body: &[u8]) {
     let text = String::from_utf8_lossy(body);
     match (fast, slow) {
         (Ok(batch), Verdict::Accepted(expected)) => assert_eq!(batch, *expected, "{text}"),
@@ -50,12 +50,12 @@ fn assert_agreement(fast: Result<EventBatch, Problems>, slow: Verdict, body: &[u
     }
 }
 
-fn assert_both_agree(body: &[u8], limits: ParseLimits) {
+pub(super) fn assert_both_agree(body: &[u8], limits: ParseLimits) {
     assert_agreement(fast_event(body, limits), reference::event(body, limits), body);
     assert_agreement(fast_batch(body, limits), reference::batch(body, limits), body);
 }
 
-fn unescaped(text: &str) -> Vec<u8> {
+pub(super) fn unescaped(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some(start) = rest.find('<') {
@@ -202,7 +202,7 @@ fn a_flaw_of_the_text_names_event_field_and_byte() {
 }
 
 /// JSON texts, most of them valid, with awkward names, numbers, escapes and white space.
-fn any_json() -> impl Strategy<Value = String> {
+pub(super) fn any_json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?",
         any_string(),
@@ -218,7 +218,7 @@ fn any_json() -> impl Strategy<Value = String> {
     })
 }
 
-fn any_string() -> impl Strategy<Value = String> {
+pub(super) fn any_string() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "\"[a-d]{0,2}\"",
         2 => "\"[a-z é€😀]{0,20}\"",
@@ -227,7 +227,7 @@ fn any_string() -> impl Strategy<Value = String> {
     ]
 }
 
-fn object_text(members: &[(String, String)]) -> String {
+pub(super) fn object_text(members: &[(String, String)]) -> String {
     let members: Vec<String> = members.iter().map(|(name, value)| format!("{name}:\n{value}")).collect();
     format!("{{{}}}", members.join(", "))
 }
@@ -274,6 +274,29 @@ fn any_body() -> impl Strategy<Value = String> {
 /// What a byte may be replaced by: those that mean something to JSON, and those that UTF-8 refuses.
 const TELLING_BYTES: &[u8] = b"{}[]\",:\\/ \t\n\r\0u0123456789-+.eEtrfn\x1f\x7f\x80\xc3\xed\xf4\xff";
 
+/// Where, which byte, and whether it replaces, is inserted, or one is removed.
+type Damage = Vec<(prop::sample::Index, u8, u8)>;
+
+pub(super) fn any_damage() -> impl Strategy<Value = Damage> {
+    prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(TELLING_BYTES), 0..3_u8), 1..4)
+}
+
+pub(super) fn damaged(body: String, damage: Damage) -> Vec<u8> {
+    let mut bytes = body.into_bytes();
+    for (index, byte, kind) in damage {
+        if bytes.is_empty() {
+            break;
+        }
+        let at = index.index(bytes.len());
+        match kind {
+            0 => bytes[at] = byte,
+            1 => bytes.insert(at, byte),
+            _ => drop(bytes.remove(at)),
+        }
+    }
+    bytes
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3_000))]
 
@@ -286,21 +309,9 @@ proptest! {
     #[test]
     fn damaged_bodies_get_the_answer_of_the_reference(
         body in any_body(),
-        damage in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(TELLING_BYTES), 0..3), 1..4),
+        damage in any_damage(),
     ) {
-        let mut bytes = body.into_bytes();
-        for (index, byte, kind) in damage {
-            if bytes.is_empty() {
-                break;
-            }
-            let at = index.index(bytes.len());
-            match kind {
-                0 => bytes[at] = byte,
-                1 => bytes.insert(at, byte),
-                _ => drop(bytes.remove(at)),
-            }
-        }
-        assert_both_agree(&bytes, LIMITS);
+        assert_both_agree(&damaged(body, damage), LIMITS);
     }
 
     #[test]

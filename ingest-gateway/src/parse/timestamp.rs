@@ -14,6 +14,11 @@ pub(super) fn event_time(text: &str) -> Result<Timestamp, Flaw> {
         Some(instant) => instant,
         None => Timestamp::parse(text)?,
     };
+    within_bounds(instant)
+}
+
+/// The instant, if an event may carry it.
+pub(super) fn within_bounds(instant: Timestamp) -> Result<Timestamp, Flaw> {
     if instant < Timestamp::EARLIEST || instant >= Timestamp::LATEST {
         return Err(Flaw::AbsurdTime);
     }

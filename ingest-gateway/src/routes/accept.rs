@@ -25,12 +25,20 @@ use std::time::Duration;
 /// not hold up the requests that share the executor's thread.
 const PARSED_IN_PLACE: usize = 1 << 20;
 
-/// [`crate::parse::parse_event`] or [`crate::parse::parse_batch`].
-pub(super) type ParseFn = fn(&[u8], ParseLimits, KnowsCode<'_>, &mut EventBatch) -> Result<(), Problems>;
+/// [`crate::parse::parse_event`] and its like: it may run twice, and on another thread.
+pub(super) trait Parse:
+    Fn(&[u8], ParseLimits, KnowsCode<'_>, &mut EventBatch) -> Result<(), Problems> + Clone + Send + 'static
+{
+}
+
+impl<F> Parse for F where
+    F: Fn(&[u8], ParseLimits, KnowsCode<'_>, &mut EventBatch) -> Result<(), Problems> + Clone + Send + 'static
+{
+}
 
 /// A batch that is durable.
 pub(super) struct Stored {
-    /// Every row that was sent.
+    /// Every row that was sent; none when an empty list was.
     pub(super) batch: Arc<EventBatch>,
     /// Rows whose id was known.
     pub(super) duplicates: Vec<u32>,
@@ -41,7 +49,7 @@ pub(super) async fn take_json(
     state: &GatewayState,
     caller: &Authenticated,
     request: Request,
-    parse: ParseFn,
+    parse: impl Parse,
 ) -> Result<Stored, ApiError> {
     let (parts, body) = request.into_parts();
     let encoding = Encoding::of(&parts.headers).inspect_err(|_| meters::refused("media_type", 1))?;
@@ -56,10 +64,10 @@ async fn parsed(
     state: &GatewayState,
     caller: &Authenticated,
     body: Bytes,
-    parse: ParseFn,
+    parse: impl Parse,
 ) -> Result<EventBatch, ApiError> {
     let mut codes = CodeBook::of(state, caller);
-    let mut outcome = parsed_with(state, caller, &codes, body.clone(), parse).await?;
+    let mut outcome = parsed_with(state, caller, &codes, body.clone(), parse.clone()).await?;
     if outcome.as_ref().is_err_and(Problems::has_unknown_code) && codes.refresh().await {
         outcome = parsed_with(state, caller, &codes, body, parse).await?;
     }
@@ -71,7 +79,7 @@ async fn parsed_with(
     caller: &Authenticated,
     codes: &CodeBook,
     body: Bytes,
-    parse: ParseFn,
+    parse: impl Parse,
 ) -> Result<Result<EventBatch, Problems>, ApiError> {
     let entry = codes.entry();
     let (limits, mut batch) = (state.limits.parse(), EventBatch::new(caller.organization, codes.now()));
@@ -91,6 +99,9 @@ async fn stored(
     _room: Room<'_>,
 ) -> Result<Stored, ApiError> {
     let events = batch.len();
+    if events == 0 {
+        return Ok(Stored { batch: Arc::new(batch), duplicates: Vec::new() });
+    }
     charge(state, caller, events)?;
     let batch = Arc::new(batch);
     let accepted = state.sink.accept(batch.clone()).await;
@@ -137,7 +148,7 @@ pub(super) fn wants_minimal(headers: &HeaderMap) -> bool {
 }
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// 201 with a JSON body.
 pub(super) fn created(json: Vec<u8>, is_minimal: bool) -> Response {

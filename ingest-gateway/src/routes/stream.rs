@@ -200,7 +200,7 @@ impl<'a> Intake<'a> {
         if let Some(problem) = problems.listed.first() {
             let field = match problem.place {
                 Place::Event { field, .. } => field.map(|field| field.name()),
-                Place::Events => None,
+                Place::Events | Place::Header(_) => None,
             };
             self.reject(reason, field, problem.flaw.to_string());
         }

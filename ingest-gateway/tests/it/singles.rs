@@ -103,7 +103,7 @@ async fn a_sandbox_stamps_events_with_its_own_clock() {
 #[tokio::test]
 async fn the_document_names_every_route() {
     let document = serde_json::to_value(ingest_gateway::openapi()).unwrap();
-    for path in ["/v1/events/", "/v1/events/batch", "/v1/events/void"] {
+    for path in ["/v1/events/", "/v1/events/batch", "/v1/events/void", "/api/v1/events", "/api/v1/events/batch"] {
         assert!(document["paths"][path]["post"].is_object(), "{path}");
     }
     assert!(document["components"]["schemas"]["EventCreate"]["properties"]["timestamp"].is_object());

@@ -1,4 +1,7 @@
 //! Accepted events as the contract's JSON, written straight from the columns: properties go out as they came in, to the byte.
+//! Lago's form of them is in `lago.rs`.
+
+pub(crate) mod lago;
 
 use domain::event::StoredEvent;
 use domain::event_batch::EventBatch;
@@ -54,11 +57,15 @@ impl<'a> Shown<'a> {
         }
     }
 
+    /// Row `row`: its stored version where there is one.
+    fn of(batch: &'a EventBatch, row: usize, known: &'a Known) -> Self {
+        // A map without entries answers without hashing: the usual case.
+        known.get(&batch.ids[row]).map_or_else(|| Self::sent(batch, row), Self::stored)
+    }
+
     fn write(&self, json: &mut Vec<u8>) {
         json.extend_from_slice(b"{\"id\":\"");
-        let mut buffer = uuid::Uuid::encode_buffer();
-        let id = uuid::Uuid::from_u128(self.id.0).hyphenated().encode_lower(&mut buffer);
-        json.extend_from_slice(id.as_bytes());
+        write_id(json, self.id);
         json.extend_from_slice(b"\",\"transaction_id\":");
         write_text(json, self.transaction_id);
         json.extend_from_slice(b",\"external_customer_id\":");
@@ -113,11 +120,12 @@ pub(crate) fn batch(batch: &EventBatch, duplicates: usize, known: Option<&Known>
 }
 
 fn write_row(json: &mut Vec<u8>, batch: &EventBatch, row: usize, known: &Known) {
-    // A map without entries answers without hashing: the usual case.
-    match known.get(&batch.ids[row]) {
-        Some(stored) => Shown::stored(stored).write(json),
-        None => Shown::sent(batch, row).write(json),
-    }
+    Shown::of(batch, row, known).write(json);
+}
+
+fn write_id(json: &mut Vec<u8>, id: EventId) {
+    let mut buffer = uuid::Uuid::encode_buffer();
+    json.extend_from_slice(uuid::Uuid::from_u128(id.0).hyphenated().encode_lower(&mut buffer).as_bytes());
 }
 
 fn write_integer(json: &mut Vec<u8>, number: usize) {
@@ -140,7 +148,13 @@ fn write_time(json: &mut Vec<u8>, time: Timestamp) {
         json.extend_from_slice(time.to_string().as_bytes());
         return;
     }
-    let (seconds, micros) = (time.0 / MICROS_PER_SECOND, time.0 % MICROS_PER_SECOND);
+    write_second(json, time.0 / MICROS_PER_SECOND);
+    write_fraction(json, time.0 % MICROS_PER_SECOND, 0);
+    json.push(b'Z');
+}
+
+/// `2026-03-01T12:00:00` of seconds since 1970, not before it.
+fn write_second(json: &mut Vec<u8>, seconds: i64) {
     let (days, second_of_day) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = date_of(days);
     for (number, digits, after) in [
@@ -154,12 +168,15 @@ fn write_time(json: &mut Vec<u8>, time: Timestamp) {
         json.push(after);
     }
     write_digits(json, second_of_day % 60, 2);
-    if micros > 0 {
+}
+
+/// `.123456` in as many digits as it has: at least `least`, else none, three or six.
+fn write_fraction(json: &mut Vec<u8>, micros: i64, least: u32) {
+    let (fraction, digits) = if micros % 1_000 == 0 { (micros / 1_000, 3) } else { (micros, 6) };
+    if micros > 0 || least > 0 {
         json.push(b'.');
-        let (fraction, digits) = if micros % 1_000 == 0 { (micros / 1_000, 3) } else { (micros, 6) };
         write_digits(json, fraction, digits);
     }
-    json.push(b'Z');
 }
 
 fn write_digits(json: &mut Vec<u8>, number: i64, digits: u32) {

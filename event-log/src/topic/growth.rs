@@ -1,0 +1,160 @@
+//! Growing under traffic. The number of partitions of a topic never changes (I2: copies of an id must meet), so more partitions
+//! are another topic: the next epoch.
+//!
+//! | step | who | what holds afterwards |
+//! |---|---|---|
+//! | 1 | [`grow`] | the topic of the next epoch is there, led and verified |
+//! | 2 | [`grow`] | the old topic is closed: each of its leaders refuses every record, so its ends are final |
+//! | 3 | gateways, by themselves | a producer that is refused looks for the newest epoch and goes on there ([`crate::intake`]); until then its requests hear 503 and are sent again, which is safe |
+//! | 4 | aggregators | an epoch's records are written only once every earlier epoch is written to its [`ends`]: copies of an id on both sides still meet in order, and one of them counts |
+//!
+//! Closing uses what Kafka has: `max.message.bytes` 1. Each step may be repeated: a `grow` that died is run again.
+//!
+//! It refuses to delete the old topic: a fee's cut names its positions, and a replay begins there.
+
+use super::{Admin, TopicError, TopicShape, ensure, explained};
+use crate::consumer::high_watermarks;
+use crate::settings::KafkaSettings;
+use rdkafka::admin::{AlterConfig, ConfigSource, ResourceSpecifier};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// `max.message.bytes` of a closed topic: no batch of records is that small.
+const CLOSED_BYTES: usize = 1;
+/// How long a changed configuration takes to reach all brokers, mostly; asking earlier would put empty records into the log.
+const SPREADING: Duration = Duration::from_millis(500);
+
+/// What growing came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Growth {
+    /// Settings of the new epoch, for the configuration.
+    pub settings: KafkaSettings,
+    /// Where each partition of the old topic ends for ever: the offset its next record would have had.
+    pub ends: BTreeMap<u16, u64>,
+}
+
+impl KafkaSettings {
+    /// The same log at another epoch.
+    #[must_use]
+    pub fn at_epoch(&self, epoch: u16, partitions: u16) -> Self {
+        let base = self.topic.strip_suffix(&format!("-{}", self.epoch)).unwrap_or(&self.topic);
+        Self { topic: format!("{base}-{epoch}"), epoch, partitions, ..self.clone() }
+    }
+}
+
+/// Makes the topic of the next epoch with `partitions`, closes this one, and says where it ends.
+///
+/// # Errors
+/// [`TopicError`]. Before the new topic is there and good, nothing of the old one is touched.
+pub async fn grow(settings: &KafkaSettings, partitions: u16, patience: Duration) -> Result<Growth, TopicError> {
+    let next = settings.epoch.checked_add(1).filter(|_| partitions > settings.partitions);
+    let next = next.ok_or_else(|| TopicError::Wrong {
+        topic: settings.topic.clone(),
+        problem: format!("has {} partitions: name a larger number", settings.partitions),
+    })?;
+    let grown = settings.at_epoch(next, partitions);
+    ensure(&grown, patience).await?;
+    Admin::connect(settings, patience)?.close().await?;
+    let ends = ends(settings, patience).await?;
+    tracing::info!(from = settings.topic, to = grown.topic, partitions, "the log has grown");
+    Ok(Growth { settings: grown, ends })
+}
+
+/// The settings of the newest epoch there is, from those of any: later topics of the same name are followed.
+///
+/// # Errors
+/// When the brokers do not answer.
+pub async fn newest(settings: &KafkaSettings, patience: Duration) -> Result<KafkaSettings, TopicError> {
+    explained(settings, found_newest(settings, patience).await).await
+}
+
+async fn found_newest(settings: &KafkaSettings, patience: Duration) -> Result<KafkaSettings, TopicError> {
+    let mut newest = settings.clone();
+    while let Some(epoch) = newest.epoch.checked_add(1) {
+        let next = newest.at_epoch(epoch, newest.partitions);
+        let Some(led) = Admin::connect(&next, patience)?.partitions_and_leaders().await? else { break };
+        newest = newest.at_epoch(epoch, led.partitions);
+    }
+    Ok(newest)
+}
+
+/// Where each partition of a closed topic ends for ever; waits until every leader refuses records.
+///
+/// # Errors
+/// When the topic is not closed, or not within `patience`.
+pub async fn ends(settings: &KafkaSettings, patience: Duration) -> Result<BTreeMap<u16, u64>, TopicError> {
+    let admin = Admin::connect(settings, patience)?;
+    if admin.describe().await?.max_message_bytes != CLOSED_BYTES {
+        return Err(admin.wrong("is not closed: it has no end yet"));
+    }
+    let client: FutureProducer =
+        settings.client().set("acks", "all").create().map_err(|source| admin.unusable(source))?;
+    let deadline = Instant::now() + patience;
+    tokio::time::sleep(SPREADING).await;
+    for partition in 0..settings.partitions {
+        while !refuses(&client, settings, partition).await.map_err(|source| admin.unusable(source))? {
+            if Instant::now() >= deadline {
+                return Err(admin.wrong(&format!("is closed, but partition {partition} still takes records")));
+            }
+        }
+    }
+    high_watermarks(settings, settings.partitions, patience).await.map_err(|source| admin.unusable(source))
+}
+
+/// Whether a partition's leader refuses records. One that does not yet takes an empty record, which holds no lines.
+async fn refuses(client: &FutureProducer, settings: &KafkaSettings, partition: u16) -> Result<bool, KafkaError> {
+    let record: FutureRecord<'_, (), [u8]> =
+        FutureRecord::to(&settings.topic).partition(i32::from(partition)).payload(b"");
+    match client.send(record, Duration::ZERO).await {
+        Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => Ok(true),
+        Err((error, _)) => Err(error),
+        Ok(_) => Ok(false),
+    }
+}
+
+impl Admin<'_> {
+    /// Makes the topic refuse every record; its other settings stay.
+    async fn close(&self) -> Result<(), TopicError> {
+        let entries = self.entries().await?;
+        let closed = CLOSED_BYTES.to_string();
+        let mut wanted = AlterConfig::new(ResourceSpecifier::Topic(&self.settings.topic));
+        for entry in entries.iter().filter(|entry| entry.source == ConfigSource::DynamicTopic) {
+            wanted = wanted.set(&entry.name, entry.value.as_deref().unwrap_or_default());
+        }
+        let wanted = wanted.set("max.message.bytes", &closed);
+        let outcome =
+            self.client.alter_configs([&wanted], &self.options).await.map_err(|source| self.unusable(source))?;
+        match outcome.into_iter().find_map(Result::err) {
+            Some((_, code)) => Err(self.unusable(KafkaError::AdminOp(code))),
+            None => Ok(()),
+        }
+    }
+
+    fn wrong(&self, problem: &str) -> TopicError {
+        TopicError::Wrong { topic: self.settings.topic.clone(), problem: problem.to_owned() }
+    }
+}
+
+impl TopicShape {
+    /// Whether the topic takes no more records.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.max_message_bytes == CLOSED_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_epoch_is_the_same_log_under_its_number() {
+        let first = KafkaSettings::default();
+        let tenth = first.at_epoch(10, 48);
+        assert_eq!((tenth.topic.as_str(), tenth.epoch, tenth.partitions), ("tollgate-events-10", 10, 48));
+        assert_eq!(tenth.at_epoch(1, first.partitions), first);
+    }
+}
