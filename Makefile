@@ -35,13 +35,18 @@ tools:
 		|| { echo "missing: an engine for $$(uname -sm); set TOLLGATE_ENGINE_LIB to a libchdb.so for it" >&2; missing=1; }
 	exit "$$missing"
 
-# What the tests need besides: a real Kafka (Java, Maven) and a published ClickHouse client (Python).
+# What the tests need besides: a real Kafka (Java, Maven), a published ClickHouse client (Python), a PostgreSQL (a must with CI=true).
 test-tools:
 	@missing=0
 	need() { command -v "$$1" > /dev/null || { echo "missing: $$1 ($$2)" >&2; missing=1; }; }
 	need java "a Java 17 runtime: apt-get install openjdk-17-jdk-headless"
 	need mvn "apt-get install maven"
 	need python3 "apt-get install python3 python3-venv"
+	need openssl "apt-get install openssl"
+	if ! ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1; then
+		echo "missing: PostgreSQL (apt-get install postgresql): THE LEDGER IS NOT TESTED ON POSTGRESQL, only on SQLite" >&2
+		[[ "$${CI:-}" != true ]] || missing=1
+	fi
 	exit "$$missing"
 
 engine: tools

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// How long a key's last use stays in memory before it is written down.
 pub const KEY_USAGE_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How late a planned start or end may be noticed. A look that finds nothing is two reads of small indexes.
+pub const TIME_KEEPING_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Organizations, keys, customers, metrics, plans and subscriptions.
 #[derive(Clone)]
 pub struct Catalog {
@@ -78,6 +81,17 @@ impl Catalog {
             .await?;
         }
         write.commit().await
+    }
+
+    /// Starts and ends the subscriptions of live organizations as their planned instants come, until the task is aborted. Each
+    /// starts and ends at its instant, however late it is noticed.
+    pub async fn keep_time(self, clock: http_api::SharedClock) {
+        loop {
+            if let Err(fault) = self.advance(None, clock.now()).await {
+                tracing::warn!(%fault, "planned starts and ends could not be carried out; it is tried again");
+            }
+            tokio::time::sleep(TIME_KEEPING_INTERVAL).await;
+        }
     }
 
     /// Writes down keys' use and drops old idempotency keys every minute, until the task is aborted.

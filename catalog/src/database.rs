@@ -27,6 +27,8 @@ pub const LEDGER_FILE: &str = "ledger.db";
 const CONNECTIONS: u32 = 8;
 /// How long SQLite waits for a lock of another process (a command-line tool beside the server).
 const BUSY_TIMEOUT_MS: u32 = 10_000;
+/// Any number that is no other program's lock in the same database: the first letters of "tollgate".
+const MIGRATION_LOCK: i64 = 0x0074_6f6c_6c67;
 /// How long a request waits for a free connection before it is answered 503.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -131,6 +133,8 @@ impl From<sqlx::Error> for DatabaseError {
             Ok(8) if code.len() < 5 => Self::ReadOnly("file".into()),
             Ok(11 | 26) if code.len() < 5 => Self::Corrupt("the file".into(), message),
             Ok(13) if code.len() < 5 => Self::Full,
+            // A deadlock or a serialization failure: the other one went on, this one may be sent again.
+            _ if matches!(code.as_ref(), "40P01" | "40001") => Self::Busy,
             _ if code == "25006" => Self::ReadOnly("server".into()),
             _ if code == "53100" => Self::Full,
             _ => Self::Other(message),
@@ -233,7 +237,7 @@ impl Database {
             Dialect::Postgres => "BEGIN",
         };
         let transaction = self.pool.begin_with(begin).await?;
-        Ok(WriteTransaction { transaction, _turn: turn })
+        Ok(WriteTransaction { transaction, dialect: self.dialect, _turn: turn })
     }
 
     /// Brings the tables of `component` to the newest version: `migrations[n]` makes version n + 1 of version n. Each may hold
@@ -243,6 +247,11 @@ impl Database {
     /// When one fails, or when the tables are newer than this program.
     pub async fn migrate(&self, component: &str, migrations: &[&'static str]) -> Result<(), DatabaseError> {
         let mut write = self.write().await?;
+        if self.dialect == Dialect::Postgres {
+            // Two processes that start at once must not both make the tables; the lock ends with the transaction.
+            let one_at_a_time = format!("SELECT COUNT(*) FROM pg_advisory_xact_lock({MIGRATION_LOCK})");
+            sqlx::query(AssertSqlSafe(one_at_a_time)).execute(write.connection()).await?;
+        }
         let table = "CREATE TABLE IF NOT EXISTS schema_versions (component TEXT PRIMARY KEY, version BIGINT NOT NULL)";
         sqlx::query(table).execute(write.connection()).await?;
         let found = sqlx::query("SELECT version FROM schema_versions WHERE component = $1")
@@ -280,6 +289,7 @@ impl Database {
 pub struct WriteTransaction {
     // Declared before the turn, hence dropped (rolled back) before the next writer starts.
     transaction: Transaction<'static, Any>,
+    dialect: Dialect,
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
@@ -287,6 +297,16 @@ impl WriteTransaction {
     /// The connection, for `query.execute(write.connection())`.
     pub fn connection(&mut self) -> &mut AnyConnection {
         &mut self.transaction
+    }
+
+    /// Ends a `SELECT` of rows that this transaction then changes by what it read: nobody else changes them meanwhile. On SQLite
+    /// there is nobody else.
+    #[must_use]
+    pub fn for_update(&self) -> &'static str {
+        match self.dialect {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR UPDATE",
+        }
     }
 
     /// Makes it durable.

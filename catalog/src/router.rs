@@ -1,9 +1,10 @@
 //! All routes of the catalog, and the list of them.
 
 use crate::state::CatalogState;
-use crate::{customer, metric, organization, plan, subscription};
+use crate::{add_on, audit, billing_entity, customer, metric, organization, plan, subscription, tax};
 use axum::Router;
 use axum::http::Method;
+use axum::middleware::from_fn_with_state;
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 
@@ -16,7 +17,13 @@ pub fn router(state: CatalogState) -> Router {
         .merge(metric::api::routes())
         .merge(metric::filter_api::routes())
         .merge(plan::api::routes())
+        .merge(plan::commitment::routes())
         .merge(subscription::api::routes(&state))
+        .merge(tax::api::routes())
+        .merge(add_on::api::routes())
+        .merge(billing_entity::api::routes(&state))
+        .merge(audit::api::routes())
+        .layer(from_fn_with_state(state.auth.clone(), http_api::actor::named))
         .with_state(state)
 }
 
@@ -29,7 +36,12 @@ pub fn openapi() -> Document {
     document.merge(metric::api::Document::openapi());
     document.merge(metric::filter_api::Document::openapi());
     document.merge(plan::api::Document::openapi());
+    document.merge(plan::commitment::Document::openapi());
     document.merge(subscription::api::Document::openapi());
+    document.merge(tax::api::Document::openapi());
+    document.merge(add_on::api::Document::openapi());
+    document.merge(billing_entity::api::Document::openapi());
+    document.merge(audit::api::Document::openapi());
     document
 }
 

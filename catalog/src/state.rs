@@ -1,5 +1,6 @@
-//! What the routes need, and the two ways in which other components take part in the catalog's own actions.
+//! What the routes need, and the ways in which other components take part in the catalog's own actions.
 
+use crate::add_on::wire::{AddOnRecord, AppliedAddOnRecord};
 use crate::catalog::Catalog;
 use crate::database::WriteTransaction;
 use async_trait::async_trait;
@@ -43,6 +44,34 @@ pub trait OrganizationWiped: Send + Sync {
     async fn wipe(&self, write: &mut WriteTransaction, organization: OrganizationId) -> Result<(), ApiError>;
 }
 
+/// Takes part when an add-on is applied: makes its invoice in the same transaction.
+#[async_trait]
+pub trait AddOnApplied: Send + Sync {
+    /// Invoices `applied`.
+    ///
+    /// # Errors
+    /// What the client is answered; nothing is applied then.
+    async fn add_on_applied(
+        &self,
+        write: &mut WriteTransaction,
+        organization: OrganizationId,
+        add_on: &AddOnRecord,
+        applied: &AppliedAddOnRecord,
+        now: Timestamp,
+    ) -> Result<(), ApiError>;
+}
+
+/// Takes part after subscriptions of an organization were changed by request: bills a sandbox at once, so that its answers show
+/// what the change cost. Live organizations are billed by the scheduler.
+#[async_trait]
+pub trait SubscriptionsChanged: Send + Sync {
+    /// Something may have fallen due in `organization`, whose clock shows `now`.
+    ///
+    /// # Errors
+    /// What the client is answered; the change stays, and billing goes on with the next run.
+    async fn subscriptions_changed(&self, organization: OrganizationId, now: Timestamp) -> Result<(), ApiError>;
+}
+
 /// State of the catalog's routes.
 #[derive(Clone)]
 pub struct CatalogState {
@@ -54,13 +83,24 @@ pub struct CatalogState {
     pub clock_moved: Vec<Arc<dyn ClockMoved>>,
     /// Whose rows go with an organization, in order.
     pub wiped: Vec<Arc<dyn OrganizationWiped>>,
+    /// Who invoices add-ons.
+    pub add_on_applied: Option<Arc<dyn AddOnApplied>>,
+    /// Who bills a sandbox after a change of its subscriptions.
+    pub subscriptions_changed: Option<Arc<dyn SubscriptionsChanged>>,
 }
 
 impl CatalogState {
     /// State without other components.
     #[must_use]
     pub fn new(catalog: Catalog, auth: AuthState) -> Self {
-        Self { catalog, auth, clock_moved: Vec::new(), wiped: Vec::new() }
+        Self {
+            catalog,
+            auth,
+            clock_moved: Vec::new(),
+            wiped: Vec::new(),
+            add_on_applied: None,
+            subscriptions_changed: None,
+        }
     }
 
     /// State of the idempotency layer over this catalog; the gateway's events route uses it too.

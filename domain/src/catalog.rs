@@ -230,6 +230,19 @@ pub enum SubscriptionStatus {
     Terminated,
 }
 
+/// What the end of a subscription bills of the period it falls in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// What is owed up to the end; the last day counts whole.
+    #[default]
+    Bills,
+    /// What is owed up to the end; the last day belongs to the plan it was changed to.
+    HandsOver,
+    /// Nothing.
+    BillsNothing,
+}
+
 /// A subscription as rating and billing need it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
@@ -257,4 +270,16 @@ pub struct Subscription {
     pub pay_in_advance: bool,
     /// Trial days of this subscription.
     pub trial_period_days: u32,
+    /// The first start of a chain of plan changes, from which periods and the trial are counted; absent: `started_at`.
+    pub anchor_at: Option<Timestamp>,
+    /// What its end bills.
+    pub ending: Ending,
+}
+
+impl Subscription {
+    /// The instant from which periods and the trial are counted; absent while it has not started.
+    #[must_use]
+    pub fn anchor(&self) -> Option<Timestamp> {
+        self.started_at.map(|started_at| self.anchor_at.unwrap_or(started_at))
+    }
 }

@@ -10,6 +10,7 @@
 //!
 //! Requests without the header pay one header look-up. Storage is a trait: the gateway needs no catalog for it.
 
+use crate::actor::carried;
 use crate::auth::AuthState;
 use crate::error::{ApiError, FieldError, Loc};
 use crate::json_body::{MAX_JSON_BODY, read_as_sent};
@@ -172,9 +173,9 @@ async fn run_to_the_end(
     next: Next,
 ) -> Response {
     // A task of its own: a client that hangs up must not leave the claim open.
-    let whole = tokio::spawn(async move {
+    let whole = tokio::spawn(carried(async move {
         // And one inside it: a handler that panics must not either.
-        match tokio::spawn(next.run(request)).await {
+        match tokio::spawn(carried(next.run(request))).await {
             Ok(response) if response.status().is_success() => kept(store.as_ref(), &scope, response).await,
             Ok(response) => {
                 give_back(store.as_ref(), &scope).await;
@@ -185,7 +186,7 @@ async fn run_to_the_end(
                 ApiError::internal(panic).into_response()
             }
         }
-    });
+    }));
     whole.await.unwrap_or_else(|fault| ApiError::internal(fault).into_response())
 }
 

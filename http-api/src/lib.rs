@@ -15,6 +15,7 @@
 //! Invariants asserted here: I8 (the organization comes from the credential alone, [`auth`]), I5 (decimals never pass through
 //! a float, [`decimal`]).
 
+pub mod actor;
 pub mod arguments;
 pub mod auth;
 pub mod clock;
@@ -28,6 +29,7 @@ pub mod secret;
 pub mod strict_json;
 pub mod validation;
 
+pub use actor::Actor;
 pub use arguments::{PathArguments, QueryArguments};
 pub use auth::{Admin, AuthState, Authenticated, Caller, KeyUsage};
 pub use clock::{Clock, FixedClock, SharedClock, SystemClock};

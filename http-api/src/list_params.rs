@@ -84,8 +84,15 @@ impl Order {
     /// `column ASC, id ASC`: total, ties broken by id.
     #[must_use]
     pub fn sql(&self) -> String {
-        let direction = if self.descending { "DESC" } else { "ASC" };
-        format!("{} {direction}, id {direction}", self.column)
+        // Null is the least on SQLite and the greatest on PostgreSQL, unless it is said. An index of PostgreSQL serves the order only
+        // while it is not said: left out for the default order, whose column is never null.
+        let (direction, nulls) = match (self.descending, self.column) {
+            (true, "created_at") => ("DESC", ""),
+            (false, "created_at") => ("ASC", ""),
+            (true, _) => ("DESC", " NULLS LAST"),
+            (false, _) => ("ASC", " NULLS FIRST"),
+        };
+        format!("{} {direction}{nulls}, id {direction}", self.column)
     }
 }
 
@@ -108,8 +115,8 @@ mod tests {
     #[test]
     fn the_order_is_one_of_the_routes_own_and_total() {
         assert_eq!(order("").unwrap().sql(), "created_at DESC, id DESC");
-        assert_eq!(order("name").unwrap().sql(), "name ASC, id ASC");
-        assert_eq!(order("name:desc").unwrap().sql(), "name DESC, id DESC");
+        assert_eq!(order("name").unwrap().sql(), "name ASC NULLS FIRST, id ASC");
+        assert_eq!(order("name:desc").unwrap().sql(), "name DESC NULLS LAST, id DESC");
     }
 
     #[test]

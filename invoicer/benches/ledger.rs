@@ -39,11 +39,16 @@ fn new_invoice(organization: OrganizationId) -> NewInvoice {
         due_date: to,
         paid_at: None,
         run: None,
+        regenerated_from: None,
+        entity: None,
         fees,
+        subtotal: MinorUnits(1500),
+        taxes: invoicer::tax::InvoiceTaxes::default(),
         total: MinorUnits(1500),
     };
     let key = FrontierKey { subscription, part: Part::Usage, chain: Chain::Main };
-    let step = FrontierMove { organization, after: None, to: Frontier { starts_at: from, until: to } };
+    let step =
+        FrontierMove { organization, after: None, to: Frontier { starts_at: from, until: to }, looks_again: false };
     NewInvoice { invoice, moves: vec![(key, step)], completes: 1 }
 }
 
@@ -67,6 +72,8 @@ fn fee(subscription: SubscriptionId, place: usize, from: Timestamp, to: Timestam
         to,
         versions: FeeVersions { plan: 1, metric: Some(1) },
         properties: r#"{"amount":"0.003","charge_model":"standard"}"#.into(),
+        taxes: Vec::new(),
+        adjusts: None,
     }
 }
 

@@ -3,13 +3,18 @@
 //! It refuses business rules: what is due, priced or written is decided elsewhere. Every answer is of the caller's
 //! organization (I8); runs over all organizations are for the operator only.
 
+mod export;
 mod fees;
+mod invoice_actions;
 mod invoices;
+mod ledger;
+mod lifecycle;
 mod runs;
 mod wire;
 
 pub use wire::{BillingRunRecord, FeeRecord, InvoiceRecord, LineItem, ProofRecord};
 
+use crate::actions::ActionError;
 use crate::inputs::InputError;
 use crate::ledger::LedgerError;
 use crate::preview::PreviewError;
@@ -17,6 +22,7 @@ use crate::prove::{FeeProver, ProveError};
 use crate::run::{BillingRuns, RunError};
 use axum::Router;
 use axum::extract::FromRef;
+use axum::middleware::from_fn_with_state;
 use catalog::DatabaseError;
 use http_api::{ApiError, AuthState};
 use rater::{ProofError, RateError};
@@ -53,7 +59,16 @@ impl InvoicerState {
 
 /// The routes.
 pub fn router(state: InvoicerState) -> Router {
-    Router::new().merge(runs::routes()).merge(invoices::routes()).merge(fees::routes()).with_state(state)
+    Router::new()
+        .merge(runs::routes())
+        .merge(invoices::routes())
+        .merge(invoice_actions::routes(&state))
+        .merge(export::routes())
+        .merge(fees::routes())
+        .merge(ledger::routes())
+        .merge(lifecycle::routes())
+        .layer(from_fn_with_state(state.auth.clone(), http_api::actor::named))
+        .with_state(state)
 }
 
 /// The description of the routes.
@@ -61,7 +76,11 @@ pub fn router(state: InvoicerState) -> Router {
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = runs::Document::openapi();
     document.merge(invoices::Document::openapi());
+    document.merge(invoice_actions::Document::openapi());
+    document.merge(export::Document::openapi());
     document.merge(fees::Document::openapi());
+    document.merge(ledger::Document::openapi());
+    document.merge(lifecycle::Document::openapi());
     document
 }
 
@@ -109,6 +128,17 @@ impl From<ProveError> for ApiError {
     }
 }
 
+impl From<ActionError> for ApiError {
+    fn from(error: ActionError) -> Self {
+        match error {
+            ActionError::Run(cause) => cause.into(),
+            ActionError::Ledger(cause) => cause.into(),
+            ActionError::Api(answer) => answer,
+            ActionError::NotReworked(reason) => ApiError::unprocessable("not_billable", reason),
+        }
+    }
+}
+
 impl From<PreviewError> for ApiError {
     fn from(error: PreviewError) -> Self {
         match error {
@@ -116,7 +146,7 @@ impl From<PreviewError> for ApiError {
             PreviewError::Input(cause) => cause.into(),
             PreviewError::Store(cause) => store_away(cause),
             PreviewError::NotStarted => ApiError::bad_request("subscription_not_active", error.to_string()),
-            PreviewError::Problem(_) | PreviewError::Money(_) => {
+            PreviewError::Problem(_) | PreviewError::Money(_) | PreviewError::Tax(_) => {
                 ApiError::unprocessable("not_billable", error.to_string())
             }
         }

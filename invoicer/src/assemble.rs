@@ -2,7 +2,7 @@
 //!
 //! Two steps, because rating lies between them: [`plan_invoices`] decides which stretches share an invoice (those of one
 //! customer and currency that fall due at one instant, I4), [`assemble`] puts fees on it. A fee is rounded once; from there on
-//! only integers are added (I5): subtotal = Σ fees = total, as long as there are no taxes and no credits.
+//! only integers are added (I5): subtotal = Σ fees, total = subtotal + taxes.
 //!
 //! The order of invoices is that of their numbers: by organization and by the instant of issue, so that the numbers of an
 //! organization grow with time and a run that is repeated numbers alike.
@@ -10,6 +10,7 @@
 use crate::due::{Due, Part};
 use crate::local_days::later_by_days;
 use crate::model::{Fee, FeeKind, FeeVersions, Invoice, InvoiceKind, InvoiceStatus};
+use crate::tax::{AppliedTax, InvoiceTaxes, taxes_of};
 use domain::catalog::{Customer, Subscription};
 use domain::ids::{BillingRunId, CustomerId, FeeId, InvoiceId, OrganizationId, SubscriptionId};
 use domain::money::{Currency, MinorUnits, MoneyError};
@@ -18,6 +19,7 @@ use domain::quantity::Quantity;
 use domain::time::Timestamp;
 use rater::view::RatablePlan;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// One due stretch with what it is priced by.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct PricedDue<'a> {
     pub customer: &'a Customer,
     /// The version of the plan in force when the stretch's period began.
     pub plan: &'a Arc<RatablePlan>,
+    /// Who bills the customer; absent: the organization itself.
+    pub entity: Option<Uuid>,
     /// Up to when its organization is billed.
     pub as_of: Timestamp,
 }
@@ -52,6 +56,8 @@ pub struct PlannedInvoice {
     pub customer: CustomerId,
     /// In which currency.
     pub currency: Currency,
+    /// Who issues it; absent: the organization itself.
+    pub entity: Option<Uuid>,
     /// When everything on it fell due.
     pub due_at: Timestamp,
     /// When it is issued: the due instant and the days a draft stays open.
@@ -60,15 +66,15 @@ pub struct PlannedInvoice {
     pub due_date: Timestamp,
     /// Up to when its organization is billed: issued later than that, it is a draft.
     pub as_of: Timestamp,
-    /// What is on it, by subscription (the oldest first), flat fee before usage; never empty.
+    /// What is on it, by subscription (the oldest first), flat fee, usage, commitment; never empty.
     pub lines: Vec<PlannedLine>,
 }
 
 /// What stretches have in common that share an invoice.
-type SharedKey = (OrganizationId, Timestamp, CustomerId, Currency);
+type SharedKey = (OrganizationId, Timestamp, CustomerId, Currency, Option<Uuid>);
 
 fn shared_by(item: &PricedDue<'_>) -> SharedKey {
-    (item.customer.organization, item.due.due_at, item.customer.id, item.plan.plan.currency)
+    (item.customer.organization, item.due.due_at, item.customer.id, item.plan.plan.currency, item.entity)
 }
 
 /// Groups stretches into invoices, in the order in which they are numbered.
@@ -89,13 +95,13 @@ pub fn plan_invoices(mut items: Vec<PricedDue<'_>>) -> Result<Vec<PlannedInvoice
 fn planned(items: &[PricedDue<'_>]) -> Result<PlannedInvoice, PeriodError> {
     // chunk_by yields no empty group.
     let first = &items[0];
-    let (organization, due_at, customer, currency) = shared_by(first);
+    let (organization, due_at, customer, currency, entity) = shared_by(first);
     let zone = Timezones::parse(&first.customer.timezones)?.at(due_at);
     let issued_at = later_by_days(zone, due_at, first.customer.invoice_grace_period_days);
     let due_date = later_by_days(zone, issued_at, first.customer.net_payment_term_days);
     let lines = items.iter().map(|item| PlannedLine { due: item.due, plan: item.plan.clone() }).collect();
     let as_of = first.as_of;
-    Ok(PlannedInvoice { organization, customer, currency, due_at, issued_at, due_date, as_of, lines })
+    Ok(PlannedInvoice { organization, customer, currency, entity, due_at, issued_at, due_date, as_of, lines })
 }
 
 /// The flat fee of one stretch: the plan's amount for the days owed, rounded once.
@@ -104,9 +110,13 @@ pub fn plan_fee(line: &PlannedLine) -> Fee {
     let (plan, share) = (&line.plan.plan, line.due.share);
     let amount = share.of_minor_units(plan.amount);
     let cents = Quantity::from(amount.0);
-    let properties = serde_json::json!({
+    let mut properties = serde_json::json!({
         "plan_code": plan.code, "plan_amount_cents": plan.amount, "days": share.days, "days_of_period": share.of,
     });
+    if let Some((from, to)) = line.due.closes {
+        properties["charges_from"] = serde_json::json!(from);
+        properties["charges_to"] = serde_json::json!(to);
+    }
     Fee {
         id: FeeId(uuid::Uuid::now_v7()),
         kind: FeeKind::Subscription,
@@ -126,31 +136,43 @@ pub fn plan_fee(line: &PlannedLine) -> Fee {
         to: line.due.to,
         versions: FeeVersions { plan: plan.version, metric: None },
         properties: properties.to_string(),
+        taxes: Vec::new(),
+        adjusts: None,
     }
 }
 
-/// The invoice with its fees: flat fees made here, those of usage taken from `usage`.
+/// The invoice with its fees: flat fees made here, those of usage and commitments taken from `others`, which is also told what stands
+/// on the invoice so far; each taxed by `taxes`. Late usage of closed periods stands below.
 ///
 /// With days of grace left it is a draft; else it is issued, and an invoice of nothing is paid as it is issued.
 ///
 /// # Errors
-/// As `usage`, or when the amounts pass 64 bits.
+/// As `others` and `taxes`, or when the amounts pass 64 bits.
 pub fn assemble<E: From<MoneyError>>(
     planned: &PlannedInvoice,
     run: Option<BillingRunId>,
-    mut usage: impl FnMut(&PlannedLine) -> Result<Vec<Fee>, E>,
+    late: Vec<Fee>,
+    mut others: impl FnMut(&PlannedLine, &[Fee]) -> Result<Vec<Fee>, E>,
+    taxes: impl Fn(&Fee) -> Result<Vec<AppliedTax>, E>,
 ) -> Result<Invoice, E> {
-    let mut fees = Vec::with_capacity(planned.lines.len());
+    let mut fees: Vec<Fee> = Vec::with_capacity(planned.lines.len());
     for line in &planned.lines {
         match line.due.part {
             Part::PlanFee => fees.push(plan_fee(line)),
-            Part::Usage => fees.extend(usage(line)?),
+            Part::Usage | Part::Commitment => {
+                let more = others(line, &fees)?;
+                fees.extend(more);
+            }
         }
     }
-    let total = total_of(&fees)?;
-    let status = status_at(planned.issued_at, planned.as_of, total);
+    for fee in &mut fees {
+        fee.taxes = taxes(fee)?;
+    }
+    // An adjustment bears the taxes of the fee that it corrects.
+    fees.extend(late);
+    let status = InvoiceStatus::Draft;
     let (period_start, period_end) = period_of(planned);
-    Ok(Invoice {
+    let mut invoice = Invoice {
         id: InvoiceId(uuid::Uuid::now_v7()),
         organization: planned.organization,
         customer: planned.customer,
@@ -164,11 +186,30 @@ pub fn assemble<E: From<MoneyError>>(
         period_end,
         issued_at: planned.issued_at,
         due_date: planned.due_date,
-        paid_at: (status == InvoiceStatus::Paid).then_some(planned.issued_at),
+        paid_at: None,
         run,
+        regenerated_from: None,
+        entity: planned.entity,
         fees,
-        total,
-    })
+        subtotal: MinorUnits::ZERO,
+        taxes: InvoiceTaxes::default(),
+        total: MinorUnits::ZERO,
+    };
+    add_up(&mut invoice, planned.as_of)?;
+    Ok(invoice)
+}
+
+/// Sums, taxes and state of an invoice at `as_of`, from its fees.
+///
+/// # Errors
+/// When a sum passes 64 bits.
+pub fn add_up(invoice: &mut Invoice, as_of: Timestamp) -> Result<(), MoneyError> {
+    invoice.subtotal = total_of(&invoice.fees)?;
+    invoice.taxes = taxes_of(invoice.fees.iter().map(|fee| (fee.amount, fee.taxes.as_slice())))?;
+    invoice.total = invoice.subtotal.plus(invoice.taxes.amount)?;
+    invoice.status = status_at(invoice.issued_at, as_of, invoice.total);
+    invoice.paid_at = (invoice.status == InvoiceStatus::Paid).then_some(invoice.issued_at);
+    Ok(())
 }
 
 /// Σ fees.
@@ -196,6 +237,7 @@ fn occasion(first: &Due) -> String {
     let part = match first.part {
         Part::PlanFee => "plan_fee",
         Part::Usage => "usage",
+        Part::Commitment => "commitment",
     };
     format!("{part}:{}:{}", first.subscription, first.from.micros())
 }

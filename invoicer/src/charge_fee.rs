@@ -47,6 +47,8 @@ impl ChargeFees {
             from: line.due.from,
             to: line.due.to,
             versions: FeeVersions { plan: plan.version, metric: Some(rated.metric.version) },
+            taxes: Vec::new(),
+            adjusts: None,
         }
     }
 

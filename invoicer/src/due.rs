@@ -1,7 +1,7 @@
 //! What is due: which stretches of which subscriptions have to be billed up to an instant. Pure.
 //!
-//! A subscription has two parts that are billed by period: its usage (at the period's end) and the plan's flat fee (at the
-//! end, or at the start when paid in advance). For each part the ledger keeps how far it is billed ([`Frontier`]); what is
+//! A subscription has three parts that are billed by period: its usage (at the period's end), the plan's flat fee (at the
+//! end, or at the start when paid in advance) and what its minimum commitment lacks (at the end). For each part the ledger keeps how far it is billed ([`Frontier`]); what is
 //! due begins exactly there and ends at the next boundary of the subscription's calendar. So whatever changes in between (a
 //! timezone, a plan, the end of the subscription), no instant is billed twice and none is left out (I4, I6).
 //!
@@ -13,10 +13,11 @@
 
 mod share;
 
-pub use share::share_owed;
+pub use share::{share_handed_over, share_of, share_owed};
 
 use crate::local_days::later_by_days;
-use domain::catalog::{Customer, Subscription, SubscriptionStatus};
+use catalog::BillingTerms;
+use domain::catalog::{Customer, Ending, Subscription, SubscriptionStatus};
 use domain::ids::SubscriptionId;
 use domain::period::{BillingCalendar, Period, PeriodError, Proration, Timezones};
 use domain::time::Timestamp;
@@ -30,6 +31,8 @@ pub enum Part {
     PlanFee,
     /// Its charges.
     Usage,
+    /// What its minimum commitment lacks; always at the end of the plan's period.
+    Commitment,
 }
 
 /// Which stretch of a subscription's life.
@@ -55,6 +58,7 @@ pub struct Frontier {
 pub struct Frontiers {
     plan_fee: [Option<Frontier>; 2],
     usage: [Option<Frontier>; 2],
+    commitment: [Option<Frontier>; 2],
 }
 
 impl Frontiers {
@@ -64,6 +68,7 @@ impl Frontiers {
         match part {
             Part::PlanFee => self.plan_fee[chain as usize],
             Part::Usage => self.usage[chain as usize],
+            Part::Commitment => self.commitment[chain as usize],
         }
     }
 
@@ -72,6 +77,7 @@ impl Frontiers {
         match part {
             Part::PlanFee => self.plan_fee[chain as usize] = Some(frontier),
             Part::Usage => self.usage[chain as usize] = Some(frontier),
+            Part::Commitment => self.commitment[chain as usize] = Some(frontier),
         }
     }
 }
@@ -106,6 +112,8 @@ pub struct Due {
     pub share: Proration,
     /// How far the ledger must be for this to come next (I4).
     pub after: Option<Frontier>,
+    /// Of a flat fee in advance: the period that ends where its own begins, whose usage is on the same invoice; absent for the first.
+    pub closes: Option<(Timestamp, Timestamp)>,
 }
 
 /// What [`due_of`] found.
@@ -126,6 +134,8 @@ pub struct Billable<'a> {
     pub customer: &'a Customer,
     /// All versions of its plan, oldest first; never empty.
     pub plans: &'a [Arc<RatablePlan>],
+    /// Which versions of plans have a minimum commitment.
+    pub terms: &'a BillingTerms,
 }
 
 impl<'a> Billable<'a> {
@@ -150,7 +160,8 @@ pub fn due_of(
     reach: Reach,
 ) -> Result<DueList, PeriodError> {
     let subscription = billable.subscription;
-    let (Some(started_at), Some(created_in)) = (subscription.started_at, billable.plan_at(subscription.created_at))
+    let (Some(started_at), Some(anchor), Some(created_in)) =
+        (subscription.started_at, subscription.anchor(), billable.plan_at(subscription.created_at))
     else {
         return Ok(DueList::default());
     };
@@ -160,12 +171,12 @@ pub fn due_of(
     }
     let zones = Timezones::parse(&billable.customer.timezones)?;
     let mut list = DueList::default();
-    for part in [Part::PlanFee, Part::Usage] {
+    for part in [Part::PlanFee, Part::Usage, Part::Commitment] {
         let interval = match part {
-            Part::PlanFee => created_in.plan.interval,
+            Part::PlanFee | Part::Commitment => created_in.plan.interval,
             Part::Usage => usage_interval(&created_in.plan),
         };
-        let calendar = BillingCalendar::new(interval, subscription.billing_time, started_at, zones.clone());
+        let calendar = BillingCalendar::new(interval, subscription.billing_time, anchor, zones.clone());
         let life = Life::new(billable, &calendar, started_at, part, frontiers);
         let backlog = (reach == Reach::Everything).then_some(Chain::Backlog);
         for chain in backlog.into_iter().chain([Chain::Main]) {
@@ -202,8 +213,9 @@ impl<'a> Life<'a> {
             (None, Some(backlog)) => created.max(backlog.until),
             (None, None) => created,
         };
-        let zone = calendar.period_containing(started_at).zone;
-        let trial_end = later_by_days(zone, started_at, subscription.trial_period_days);
+        let anchor = subscription.anchor().unwrap_or(started_at);
+        let zone = calendar.period_containing(anchor).zone;
+        let trial_end = later_by_days(zone, anchor, subscription.trial_period_days);
         Self { billable, calendar, part, started_at, main_start, trial_end, frontiers }
     }
 
@@ -224,7 +236,7 @@ impl<'a> Life<'a> {
                 list.next = Some(list.next.map_or(due_at, |next| next.min(due_at)));
                 return;
             }
-            if self.owes_anything(&period) {
+            if self.owes_anything(&period) && !self.is_forgiven(to) {
                 list.items.push(self.item(chain, period, cursor, to, due_at, after));
                 let starts_at = after.map_or(cursor, |frontier| frontier.starts_at);
                 after = Some(Frontier { starts_at, until: to });
@@ -242,17 +254,27 @@ impl<'a> Life<'a> {
         due_at: Timestamp,
         after: Option<Frontier>,
     ) -> Due {
-        let share = share_owed(&period, from, to);
+        let share = share_of(self.billable.subscription, &period, from, to);
         let subscription = self.billable.subscription.id;
-        Due { subscription, part: self.part, chain, period, from, to, due_at, share, after }
+        let closes = (self.in_advance() && self.started_at < period.start).then(|| {
+            let before = self.calendar.previous(&period);
+            (before.start.max(self.started_at), before.end)
+        });
+        Due { subscription, part: self.part, chain, period, from, to, due_at, share, after, closes }
     }
 
     /// The first instant at or after `instant` that is charged for: the flat fee begins when the trial ends.
     fn first_billed(&self, instant: Timestamp) -> Timestamp {
         match self.part {
-            Part::Usage => instant,
+            Part::Usage | Part::Commitment => instant,
             Part::PlanFee => instant.max(self.trial_end),
         }
+    }
+
+    /// Whether the stretch that ends at `to` is left unbilled because the subscription ended so.
+    fn is_forgiven(&self, to: Timestamp) -> bool {
+        let subscription = self.billable.subscription;
+        subscription.ending == Ending::BillsNothing && subscription.ended_at == Some(to) && !self.in_advance()
     }
 
     fn in_advance(&self) -> bool {
@@ -264,6 +286,10 @@ impl<'a> Life<'a> {
         self.billable.plan_at(priced_at(self.started_at, period)).is_some_and(|ratable| match self.part {
             Part::Usage => !ratable.plan.charges.is_empty(),
             Part::PlanFee => ratable.plan.amount.0 != 0,
+            Part::Commitment => {
+                let terms = self.billable.terms.plan(ratable.plan.id, ratable.plan.version);
+                terms.is_some_and(|terms| terms.commitment.is_some())
+            }
         })
     }
 }

@@ -17,7 +17,7 @@ pub fn period_of_fee(view: &RatingView, fee: &StoredFee, subscription: Subscript
     let plan = &view.plan_version(fee.plan.unwrap_or(subscription.plan_id), fee.versions.plan)?.plan;
     let interval = if fee.kind == FeeKind::Charge { usage_interval(plan) } else { plan.interval };
     let zones = Timezones::parse(&customer.timezones)?;
-    let started_at = subscription.started_at.unwrap_or(fee.from);
-    let calendar = BillingCalendar::new(interval, subscription.billing_time, started_at, zones);
+    let anchor = subscription.anchor().unwrap_or(fee.from);
+    let calendar = BillingCalendar::new(interval, subscription.billing_time, anchor, zones);
     Ok(calendar.period_containing(fee.from))
 }

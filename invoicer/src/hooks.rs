@@ -1,11 +1,16 @@
 //! Where billing takes part in the catalog's own actions: a sandbox's clock that moves, an organization that is wiped.
 
+use crate::handmade::{GivenLine, Handmade};
 use crate::ledger::LedgerError;
+use crate::model::InvoiceKind;
 use crate::run::BillingRuns;
 use async_trait::async_trait;
 use catalog::WriteTransaction;
-use catalog::state::{ClockMoved, Done, OrganizationWiped};
+use catalog::add_on::wire::{AddOnRecord, AppliedAddOnRecord};
+use catalog::state::{AddOnApplied, ClockMoved, Done, OrganizationWiped, SubscriptionsChanged};
 use domain::ids::OrganizationId;
+use domain::money::MinorUnits;
+use domain::quantity::Quantity;
 use domain::time::Timestamp;
 use http_api::ApiError;
 
@@ -21,9 +26,61 @@ impl ClockMoved for BillingRuns {
     }
 }
 
+#[async_trait]
+impl SubscriptionsChanged for BillingRuns {
+    /// Bills what a change made due, when the organization is a sandbox: the scheduler does it for live ones.
+    async fn subscriptions_changed(&self, organization: OrganizationId, now: Timestamp) -> Result<(), ApiError> {
+        if self.is_sandbox(organization).await? {
+            self.bill_sandbox_until(organization, now).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl AddOnApplied for BillingRuns {
+    /// Issues an invoice of one line, in the transaction that applies the add-on.
+    async fn add_on_applied(
+        &self,
+        write: &mut WriteTransaction,
+        organization: OrganizationId,
+        add_on: &AddOnRecord,
+        applied: &AppliedAddOnRecord,
+        now: Timestamp,
+    ) -> Result<(), ApiError> {
+        let amount: i64 = applied.amount_cents.parse().map_err(ApiError::internal)?;
+        let cents = Quantity::from(amount);
+        let line = GivenLine {
+            description: add_on.invoice_display_name.clone().unwrap_or_else(|| add_on.name.clone()),
+            units: Quantity::ONE,
+            unit_amount: cents,
+            amount: MinorUnits(amount),
+            charge: None,
+            metric_code: None,
+        };
+        let handmade = Handmade {
+            organization,
+            customer: applied.customer_id,
+            currency: applied.amount_currency.parse().map_err(ApiError::internal)?,
+            entity: None,
+            kind: InvoiceKind::AddOn,
+            occasion: format!("add_on:{}", applied.id),
+            issue: true,
+            due_date: None,
+            lines: vec![line],
+        };
+        let world = self.world_for(&handmade).await?;
+        self.insert_by_hand(write, &world, &handmade, now).await?;
+        Ok(())
+    }
+}
+
 /// The ledger's rows of an organization, children first. Cuts name nobody and stay.
 const WIPE: &[&str] = &[
+    "DELETE FROM invoice_settlements WHERE organization_id = $1",
+    "DELETE FROM invoice_reminders WHERE organization_id = $1",
     "DELETE FROM fees WHERE organization_id = $1",
+    "UPDATE invoices SET regenerated_from = NULL WHERE organization_id = $1",
     "DELETE FROM invoices WHERE organization_id = $1",
     "DELETE FROM invoice_counters WHERE organization_id = $1",
     "DELETE FROM billing_frontiers WHERE organization_id = $1",

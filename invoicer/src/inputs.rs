@@ -3,11 +3,12 @@
 
 use async_trait::async_trait;
 use catalog::billing::change_mark;
-use catalog::{BillingCatalog, BillingScope, Catalog, DatabaseError};
-use domain::ids::OrganizationId;
+use catalog::{BillingCatalog, BillingScope, BillingTerms, Catalog, DatabaseError};
+use domain::ids::{CustomerId, OrganizationId};
 use domain::position::Cut;
 use domain::time::Timestamp;
 use http_api::SharedClock;
+use rater::late::{AdjustedStretch, BilledStretch, Changes};
 use rater::{RateError, RatedItem, Rater, RatingItem, RatingView};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub enum InputError {
 pub struct World {
     /// Subscriptions, customers, plans and metrics.
     pub view: Arc<RatingView>,
+    /// Taxes, billing entities, commitments.
+    pub terms: Arc<BillingTerms>,
     /// Sandboxes among the organizations, with their clocks: these are billed by moving the clock, or when asked by name.
     pub sandboxes: HashMap<OrganizationId, Timestamp>,
 }
@@ -53,11 +56,34 @@ pub trait BillingInputs: Send + Sync {
     /// When it cannot be read.
     async fn world(&self, organization: Option<OrganizationId>) -> Result<World, InputError>;
 
+    /// The catalog of one customer: its subscriptions, and whatever decides which events are theirs.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    async fn customer_world(&self, organization: OrganizationId, customer: CustomerId) -> Result<World, InputError>;
+
     /// Waits until every event accepted before the call is in the store, and answers up to where that is.
     ///
     /// # Errors
     /// When the store does not answer, or a partition does not get there in time (it is named).
     async fn cut(&self) -> Result<Cut, InputError>;
+
+    /// Which part of time changed for which subscriptions between two cuts.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn changes(&self, view: &Arc<RatingView>, after: &Cut, until: &Cut) -> Result<Changes, InputError>;
+
+    /// Rates closed stretches again at a cut and tells what differs from what was billed, in their order.
+    ///
+    /// # Errors
+    /// As [`BillingInputs::rate`].
+    async fn adjustments(
+        &self,
+        view: &Arc<RatingView>,
+        stretches: Vec<BilledStretch>,
+        cut: &Cut,
+    ) -> Result<Vec<AdjustedStretch>, InputError>;
 
     /// Rates stretches at a cut, in their order.
     ///
@@ -86,6 +112,15 @@ impl DirectInputs {
     pub fn new(catalog: Catalog, rater: Rater, clock: SharedClock) -> Self {
         Self { catalog, rater, clock }
     }
+
+    async fn world_of(&self, scope: BillingScope) -> Result<World, InputError> {
+        let mut all = self.catalog.billing_catalog(scope).await?;
+        let now = self.clock.now();
+        let sandboxes = all.organizations.iter().filter(|(_, known)| known.sandbox);
+        let sandboxes = sandboxes.map(|(id, known)| (*id, known.clock.unwrap_or(now))).collect();
+        let terms = Arc::new(std::mem::take(&mut all.terms));
+        Ok(World { view: Arc::new(view_over(all).await?), terms, sandboxes })
+    }
 }
 
 /// The catalog of a scope in memory.
@@ -93,7 +128,20 @@ impl DirectInputs {
 /// # Errors
 /// When it cannot be read.
 pub async fn view_of(catalog: &Catalog, scope: BillingScope) -> Result<RatingView, InputError> {
-    view_over(catalog.billing_catalog(scope).await?).await
+    Ok(view_and_terms_of(catalog, scope).await?.0)
+}
+
+/// The catalog of a scope in memory, and what invoicing needs besides.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn view_and_terms_of(
+    catalog: &Catalog,
+    scope: BillingScope,
+) -> Result<(RatingView, BillingTerms), InputError> {
+    let mut all = catalog.billing_catalog(scope).await?;
+    let terms = std::mem::take(&mut all.terms);
+    Ok((view_over(all).await?, terms))
 }
 
 /// Parsing the prices of every plan version keeps a processor busy, so it is done off the event loop.
@@ -114,11 +162,11 @@ impl BillingInputs for DirectInputs {
 
     async fn world(&self, organization: Option<OrganizationId>) -> Result<World, InputError> {
         let scope = organization.map_or(BillingScope::All, BillingScope::Organization);
-        let all = self.catalog.billing_catalog(scope).await?;
-        let now = self.clock.now();
-        let sandboxes = all.organizations.iter().filter(|(_, known)| known.sandbox);
-        let sandboxes = sandboxes.map(|(id, known)| (*id, known.clock.unwrap_or(now))).collect();
-        Ok(World { view: Arc::new(view_over(all).await?), sandboxes })
+        self.world_of(scope).await
+    }
+
+    async fn customer_world(&self, organization: OrganizationId, customer: CustomerId) -> Result<World, InputError> {
+        self.world_of(BillingScope::Customer(organization, customer)).await
     }
 
     async fn cut(&self) -> Result<Cut, InputError> {
@@ -129,6 +177,19 @@ impl BillingInputs for DirectInputs {
             tracing::warn!(ids = verified.ids, doubtful = verified.doubtful, "ids with several rows are rated exactly");
         }
         Ok(store.committed_cut().await.map_err(RateError::from)?)
+    }
+
+    async fn changes(&self, view: &Arc<RatingView>, after: &Cut, until: &Cut) -> Result<Changes, InputError> {
+        Ok(self.rater.changed_subscriptions(view, after, until).await?)
+    }
+
+    async fn adjustments(
+        &self,
+        view: &Arc<RatingView>,
+        stretches: Vec<BilledStretch>,
+        cut: &Cut,
+    ) -> Result<Vec<AdjustedStretch>, InputError> {
+        Ok(self.rater.adjustments(view, stretches, cut).await?)
     }
 
     async fn rate(

@@ -10,13 +10,16 @@
 //! It refuses to decide what is due, to rate, and to read a clock. Every read that serves a tenant names the organization (I8).
 //! On an error nothing of the transaction is kept.
 
+pub mod adjusted;
 pub mod bulk;
+pub mod counted;
 pub mod drafts;
 pub mod fees;
 pub mod frontiers;
 pub mod invoices;
 pub mod runs;
 pub mod schema;
+pub mod states;
 pub mod write;
 
 use crate::model::UnknownText;
@@ -92,3 +95,8 @@ fn read_currency(row: &AnyRow, column: &str) -> Result<Currency, LedgerError> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+#[cfg(postgres_installed)]
+#[allow(clippy::duplicate_mod, clippy::unwrap_used)] // One text, two databases.
+#[path = "ledger/tests.rs"]
+mod tests_on_postgres;

@@ -4,8 +4,10 @@
 //! - [`scheduler`], or `POST /v1/billing_runs` ([`api`]): who starts a run
 //! - [`run`]: its stages; [`inputs`]: what it needs from catalog, event store and rater
 //! - [`due`]: which stretches of which subscriptions are due
-//! - [`assemble`], [`charge_fee`]: flat fees and rated usage on invoices ([`model`])
+//! - [`assemble`], [`charge_fee`], [`commitment`], [`mod@tax`]: flat fees, rated usage, minimum commitments and taxes on invoices
+//!   ([`model`])
 //! - [`ledger`]: written in one transaction with numbers and frontiers; read by [`api`]
+//! - [`actions`]: an invoice issued, refreshed, paid, taken back or made again by hand; [`handmade`]: lines given by hand, add-ons
 //! - [`prove`]: one fee counted again; [`preview`]: what the open period comes to so far
 //!
 //! It refuses to parse events, to price usage, and to read clocks below [`scheduler`] and [`api`].
@@ -14,11 +16,15 @@
 //! (rounded once, then integers add up, [`assemble`]), I6 (no instant billed twice or left out, [`due`]), I8 (every read of
 //! a tenant names it, [`ledger`]).
 
+pub mod actions;
 pub mod api;
 pub mod assemble;
 pub mod charge_fee;
+pub mod check_ledger;
+pub mod commitment;
 pub mod due;
 mod fee_period;
+pub mod handmade;
 mod hooks;
 pub mod inputs;
 pub mod ledger;
@@ -28,8 +34,10 @@ pub mod preview;
 pub mod prove;
 pub mod run;
 pub mod scheduler;
+pub mod tax;
 
 pub use api::{InvoicerState, openapi, router};
+pub use check_ledger::{LedgerProblem, LedgerReport, check_ledger};
 pub use inputs::{BillingInputs, DirectInputs, InputError};
 pub use ledger::runs::{RunRecord, RunScope, RunStatus};
 pub use prove::{FeeProver, ProveError};

@@ -4,6 +4,7 @@
 //! units as well. A fee names what it was rated from (I3): the cut of its run, the versions it used, and a fingerprint of
 //! exactly the events in it.
 
+use crate::tax::{AppliedTax, InvoiceTaxes};
 use domain::ids::{BillingRunId, ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId, PlanId, SubscriptionId};
 use domain::money::{Currency, MinorUnits};
 use domain::quantity::Quantity;
@@ -11,6 +12,7 @@ use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+use uuid::Uuid;
 
 /// Declares an enum with the texts it has in the ledger and on the wire.
 macro_rules! texts {
@@ -65,6 +67,8 @@ texts! {
         Subscription = "subscription",
         /// A product sold once.
         AddOn = "add_on",
+        /// A line given by hand.
+        OneOff = "one_off",
         /// Prepaid credit.
         Credit = "credit",
         /// What a minimum lacks.
@@ -167,6 +171,10 @@ pub struct Fee {
     pub versions: FeeVersions,
     /// The prices used and what else explains the amount; a JSON object.
     pub properties: String,
+    /// The taxes it bears.
+    pub taxes: Vec<AppliedTax>,
+    /// The fee of a closed period that it corrects.
+    pub adjusts: Option<FeeId>,
 }
 
 /// An invoice with its fees, in the order of its lines.
@@ -202,8 +210,16 @@ pub struct Invoice {
     pub paid_at: Option<Timestamp>,
     /// The run that made it.
     pub run: Option<BillingRunId>,
+    /// The voided invoice that it replaces.
+    pub regenerated_from: Option<InvoiceId>,
+    /// Who issues it; absent: the organization itself.
+    pub entity: Option<Uuid>,
     /// Its lines.
     pub fees: Vec<Fee>,
-    /// Σ fees, and as long as nothing reduces or taxes it the amount due.
+    /// Σ fees.
+    pub subtotal: MinorUnits,
+    /// What its taxes come to.
+    pub taxes: InvoiceTaxes,
+    /// What is due: subtotal and taxes.
     pub total: MinorUnits,
 }

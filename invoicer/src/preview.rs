@@ -5,11 +5,14 @@
 
 use crate::assemble::{PlannedLine, plan_fee, total_of};
 use crate::charge_fee::ChargeFees;
+use crate::commitment::Billed;
 use crate::due::{Billable, Chain, Due, Frontiers, Part, Reach, due_of, share_owed};
-use crate::inputs::{InputError, view_of};
-use crate::ledger::{LedgerError, frontiers};
+use crate::inputs::{InputError, view_and_terms_of};
+use crate::ledger::{LedgerError, counted, frontiers};
 use crate::model::Fee;
-use catalog::billing::BillingScope;
+use crate::run::terms::{applied_taxes, commitment_on};
+use crate::tax::taxes_of;
+use catalog::billing::{BillingScope, BillingTerms, UnknownTax};
 use catalog::{Catalog, DatabaseError};
 use domain::ids::{CustomerId, OrganizationId, SubscriptionId};
 use domain::money::{Currency, MinorUnits, MoneyError};
@@ -41,6 +44,10 @@ pub struct Preview {
     /// Currency of all amounts.
     pub currency: Currency,
     /// Their sum.
+    pub subtotal: MinorUnits,
+    /// Their taxes.
+    pub tax: MinorUnits,
+    /// What would be due.
     pub total: MinorUnits,
 }
 
@@ -62,6 +69,9 @@ pub enum PreviewError {
     /// Amounts past 64 bits.
     #[error(transparent)]
     Money(#[from] MoneyError),
+    /// A tax is missing.
+    #[error(transparent)]
+    Tax(#[from] UnknownTax),
     /// The subscription has not started.
     #[error("the subscription has not started")]
     NotStarted,
@@ -78,7 +88,9 @@ impl From<ViewError> for PreviewError {
 /// # Errors
 /// When something cannot be read, or the subscription cannot be rated.
 pub async fn preview(catalog: &Catalog, rater: &Rater, of: PreviewOf) -> Result<Preview, PreviewError> {
-    let view = Arc::new(view_of(catalog, BillingScope::Customer(of.organization, of.customer)).await?);
+    let scope = BillingScope::Customer(of.organization, of.customer);
+    let (view, terms) = view_and_terms_of(catalog, scope).await?;
+    let view = Arc::new(view);
     let lines = match of.bounds {
         Some(bounds) => vec![usage_between(&view, &of, bounds)?],
         None => {
@@ -90,23 +102,37 @@ pub async fn preview(catalog: &Catalog, rater: &Rater, of: PreviewOf) -> Result<
                 .map_err(|error| LedgerError::Database(DatabaseError::from(error)))?;
             let billed = frontiers::read_of(&mut connection, &[of.subscription]).await?;
             drop(connection);
-            open_period(&view, &of, billed.get(&of.subscription).copied().unwrap_or_default())?
+            open_period(&view, &terms, &of, billed.get(&of.subscription).copied().unwrap_or_default())?
         }
     };
     let currency = view.plan_at(view.subscription(of.subscription)?.plan_id, of.now)?.plan.currency;
-    let fees = fees_on(rater, &view, lines).await?;
-    Ok(Preview { total: total_of(&fees)?, fees, currency })
+    let billed = match lines.iter().find(|line| line.due.part == Part::Commitment) {
+        Some(line) => billed_before(catalog, of.subscription, line.due.from).await?,
+        None => Billed::default(),
+    };
+    let mut fees = fees_on(rater, &view, lines, &terms, &billed).await?;
+    for fee in &mut fees {
+        fee.taxes = applied_taxes(&terms, of.organization, of.customer, fee)?;
+    }
+    let taxed = fees.iter().map(|fee| (fee.amount, fee.taxes.as_slice()));
+    let (subtotal, tax) = (total_of(&fees)?, taxes_of(taxed)?.amount);
+    Ok(Preview { total: subtotal.plus(tax)?, subtotal, tax, fees, currency })
 }
 
 /// Everything that falls due with the end of the open usage period.
-fn open_period(view: &RatingView, of: &PreviewOf, billed: Frontiers) -> Result<Vec<PlannedLine>, PreviewError> {
+fn open_period(
+    view: &RatingView,
+    terms: &BillingTerms,
+    of: &PreviewOf,
+    billed: Frontiers,
+) -> Result<Vec<PlannedLine>, PreviewError> {
     let subscription = view.subscription(of.subscription)?;
     let customer = view.customer(subscription.customer_id)?;
     let plans = view.plan_versions(subscription.plan_id);
     let calendar = view.usage_calendar(subscription)?.ok_or(PreviewError::NotStarted)?;
     let period_end = calendar.period_containing(of.now).end;
     let due_at = subscription.ended_at.map_or(period_end, |ended_at| ended_at.min(period_end));
-    let billable = Billable { subscription, customer, plans };
+    let billable = Billable { subscription, customer, plans, terms };
     let list = due_of(billable, &billed, due_at, Reach::SinceCreation).map_err(ViewError::from)?;
     let at_once = list.items.into_iter().filter(|due| due.due_at == due_at);
     at_once.map(|due| Ok(PlannedLine { plan: plan_of(view, &due)?, due })).collect()
@@ -135,6 +161,7 @@ fn usage_between(
         due_at: to,
         share,
         after: None,
+        closes: None,
     };
     Ok(PlannedLine { plan: plan_of(view, &due)?, due })
 }
@@ -144,7 +171,23 @@ fn plan_of(view: &RatingView, due: &Due) -> Result<Arc<RatablePlan>, ViewError> 
     view.plan_at(subscription.plan_id, RatingView::versions_at(subscription, &due.period)).cloned()
 }
 
-async fn fees_on(rater: &Rater, view: &Arc<RatingView>, lines: Vec<PlannedLine>) -> Result<Vec<Fee>, PreviewError> {
+async fn billed_before(
+    catalog: &Catalog,
+    subscription: SubscriptionId,
+    from: Timestamp,
+) -> Result<Billed, PreviewError> {
+    let pool = catalog.database().pool();
+    let mut connection = pool.acquire().await.map_err(|error| LedgerError::Database(DatabaseError::from(error)))?;
+    Ok(counted::read(&mut connection, &[subscription], from).await?)
+}
+
+async fn fees_on(
+    rater: &Rater,
+    view: &Arc<RatingView>,
+    lines: Vec<PlannedLine>,
+    terms: &BillingTerms,
+    billed: &Billed,
+) -> Result<Vec<Fee>, PreviewError> {
     let usage = lines.iter().filter(|line| line.due.part == Part::Usage).map(|line| RatingItem {
         subscription: line.due.subscription,
         period: line.due.period,
@@ -155,10 +198,11 @@ async fn fees_on(rater: &Rater, view: &Arc<RatingView>, lines: Vec<PlannedLine>)
     let cut = rater.store().committed_cut().await.map_err(RateError::from)?;
     let mut rated = rater.rate(view, usage.collect(), &cut).await?.into_iter();
     let mut maker = ChargeFees::default();
-    let mut fees = Vec::new();
+    let mut fees: Vec<Fee> = Vec::new();
     for line in &lines {
         match line.due.part {
             Part::PlanFee => fees.push(plan_fee(line)),
+            Part::Commitment => fees.extend(commitment_on(terms, line, &fees, billed)?),
             // Rating answers every stretch it is asked, in order.
             Part::Usage => {
                 if let Some(item) = rated.next() {

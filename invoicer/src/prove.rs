@@ -3,7 +3,7 @@
 //!
 //! It refuses to repair anything. A fee that does not hold is an answer, not an error.
 
-use crate::due::share_owed;
+use crate::due::share_of;
 use crate::fee_period::period_of_fee;
 use crate::inputs::{InputError, view_of};
 use crate::ledger::LedgerError;
@@ -117,7 +117,7 @@ fn stated(view: &RatingView, fee: &StoredFee) -> Result<FeeToProve, ProveError> 
         period,
         from: fee.from,
         to: fee.to,
-        minimum_share: share_owed(&period, fee.from, fee.to),
+        minimum_share: share_of(view.subscription(subscription)?, &period, fee.from, fee.to),
     };
     Ok(FeeToProve {
         item,
@@ -136,7 +136,8 @@ fn plan_fee_again(view: &RatingView, fee: &StoredFee) -> Result<Proof, ProveErro
     let subscription = subscription_of(fee)?;
     let plan = view.plan_version(plan_of(fee)?, fee.versions.plan)?;
     let period = period_of_fee(view, fee, subscription)?;
-    let amount_cents = share_owed(&period, fee.from, fee.to).of_minor_units(plan.plan.amount);
+    let share = share_of(view.subscription(subscription)?, &period, fee.from, fee.to);
+    let amount_cents = share.of_minor_units(plan.plan.amount);
     let recomputed = Figures { units: Quantity::ONE, amount_cents, ..Figures::default() };
     let billed = billed(fee)?;
     Ok(Proof { holds: billed == recomputed, billed, recomputed, since: Since::default() })

@@ -10,8 +10,11 @@
 
 mod execute;
 mod finalize;
+mod late;
 pub mod plan;
 pub mod progress;
+pub(crate) mod rework;
+pub mod terms;
 mod write;
 
 use crate::due::Reach;
@@ -24,8 +27,8 @@ use domain::ids::{BillingRunId, OrganizationId};
 use domain::time::Timestamp;
 use http_api::SharedClock;
 use progress::{Done, RunObserver, RunProgress, Unobserved};
-use sqlx::Any;
 use sqlx::pool::PoolConnection;
+use sqlx::{Any, Row};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
@@ -149,6 +152,15 @@ impl BillingRuns {
         Ok(Self { shared: Arc::new(shared) })
     }
 
+    pub(crate) fn inputs(&self) -> &dyn BillingInputs {
+        self.shared.inputs.as_ref()
+    }
+
+    /// The machine's clock, for `created_at`.
+    pub(crate) fn machine_now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
     /// The database of the ledger.
     #[must_use]
     pub fn database(&self) -> &Database {
@@ -220,6 +232,14 @@ impl BillingRuns {
         let mut done = collected.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|done| (done.at, done.what));
         Ok(done)
+    }
+
+    pub(crate) async fn is_sandbox(&self, organization: OrganizationId) -> Result<bool, RunError> {
+        let row = sqlx::query("SELECT sandbox FROM organizations WHERE id = $1")
+            .bind(organization.to_string())
+            .fetch_optional(self.shared.database.pool())
+            .await?;
+        Ok(row.is_some_and(|row| row.try_get::<i64, _>("sandbox").is_ok_and(|flag| flag != 0)))
     }
 
     /// Differs once the catalog has changed.
@@ -341,3 +361,8 @@ impl RunObserver for Collected {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+#[cfg(postgres_installed)]
+#[allow(clippy::duplicate_mod, clippy::unwrap_used)] // One text, two databases.
+#[path = "run/tests.rs"]
+mod tests_on_postgres;

@@ -1,5 +1,5 @@
-//! A small world for tests: a catalog in memory, usage that is a function of who, what and when, a ledger on a real SQLite
-//! file, and runs that are cut off at any await.
+//! A small world for tests: a catalog in memory, usage that is a function of who, what and when, a ledger on a real database,
+//! and runs that are cut off at any await.
 
 use crate::due::Reach;
 use crate::inputs::{BillingInputs, InputError, World};
@@ -17,6 +17,7 @@ use domain::position::Cut;
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
 use http_api::{FixedClock, SharedClock};
+use rater::late::{AdjustedStretch, BilledStretch, Changes};
 use rater::lines::Group;
 use rater::{Line, RateProblem, RatedCharge, RatedItem, RatingItem, RatingView, ViewError};
 use sqlx::Row;
@@ -38,6 +39,7 @@ pub struct Catalog {
     pub plans: Vec<Plan>,
     pub metrics: Vec<Metric>,
     pub sandboxes: HashMap<OrganizationId, Timestamp>,
+    pub terms: catalog::BillingTerms,
 }
 
 impl Catalog {
@@ -121,6 +123,8 @@ impl Catalog {
             created_at: at(started_at),
             pay_in_advance: false,
             trial_period_days: 0,
+            anchor_at: None,
+            ending: domain::catalog::Ending::Bills,
         });
         id
     }
@@ -152,7 +156,11 @@ impl BillingInputs for FakeInputs {
         let customers = all.customers.into_iter().filter(|customer| here(customer.organization)).collect();
         let subscriptions = all.subscriptions.into_iter().filter(|one| here(one.organization)).collect();
         let view = Arc::new(RatingView::new(customers, subscriptions, all.plans, all.metrics));
-        Ok(World { view, sandboxes: all.sandboxes })
+        Ok(World { view, terms: Arc::new(all.terms), sandboxes: all.sandboxes })
+    }
+
+    async fn customer_world(&self, organization: OrganizationId, _customer: CustomerId) -> Result<World, InputError> {
+        self.world(Some(organization)).await
     }
 
     async fn cut(&self) -> Result<Cut, InputError> {
@@ -161,6 +169,21 @@ impl BillingInputs for FakeInputs {
             return Err(InputError::Other(error));
         }
         Ok(Cut::direct(self.position.load(Ordering::SeqCst)))
+    }
+
+    async fn changes(&self, _view: &Arc<RatingView>, _after: &Cut, _until: &Cut) -> Result<Changes, InputError> {
+        tokio::task::yield_now().await;
+        Ok(Changes::default())
+    }
+
+    async fn adjustments(
+        &self,
+        _view: &Arc<RatingView>,
+        stretches: Vec<BilledStretch>,
+        _cut: &Cut,
+    ) -> Result<Vec<AdjustedStretch>, InputError> {
+        assert!(stretches.is_empty(), "nothing has changed");
+        Ok(Vec::new())
     }
 
     async fn rate(
@@ -218,18 +241,41 @@ pub struct Bench {
     pub runs: BillingRuns,
     pub clock: Arc<FixedClock>,
     portions: Portions,
-    folder: tempfile::TempDir,
+    place: Place,
+}
+
+/// A new, empty database.
+pub struct Place {
+    pub url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Place {
+    /// Of the kind that a test module is named after.
+    pub async fn for_module(module: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = if module.contains("postgres") {
+            test_postgres::TestPostgres::shared().database().await.unwrap()
+        } else {
+            format!("sqlite://{}", folder.path().join("ledger.db").display())
+        };
+        Self { url, _folder: folder }
+    }
+
+    pub async fn open(&self) -> Database {
+        Database::open(&self.url).await.unwrap()
+    }
 }
 
 impl Bench {
     pub async fn new(catalog: Catalog) -> Self {
-        Self::in_portions(catalog, Portions::default()).await
+        Self::on("sqlite", catalog, Portions::default()).await
     }
 
-    /// A bench whose runs rate and write a few things at a time.
-    pub async fn in_portions(catalog: Catalog, portions: Portions) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let database = Database::open_in(folder.path()).await.unwrap();
+    /// On the database that `module` is named after; its runs rate and write so much at a time.
+    pub async fn on(module: &str, catalog: Catalog, portions: Portions) -> Self {
+        let place = Place::for_module(module).await;
+        let database = place.open().await;
         let inputs = Arc::new(FakeInputs {
             catalog: Mutex::new(catalog),
             position: AtomicU64::new(1),
@@ -239,12 +285,12 @@ impl Bench {
         });
         let clock = FixedClock::at(at("2026-08-01T00:00:00Z"));
         let runs = BillingRuns::open(database, inputs.clone(), clock.clone(), portions).await.unwrap();
-        Self { inputs, runs, clock, portions, folder }
+        Self { inputs, runs, clock, portions, place }
     }
 
     /// The same ledger as another process sees it.
     pub async fn other_process(&self) -> BillingRuns {
-        let database = Database::open_in(self.folder.path()).await.unwrap();
+        let database = self.place.open().await;
         let clock: SharedClock = self.clock.clone();
         BillingRuns::open(database, self.inputs.clone(), clock, self.portions).await.unwrap()
     }

@@ -137,6 +137,8 @@ impl World {
             created_at: Timestamp(day(0).0 + number),
             pay_in_advance: false,
             trial_period_days: 0,
+            anchor_at: None,
+            ending: domain::catalog::Ending::Bills,
         };
         self.subscriptions.push(subscription.clone());
         subscription

@@ -234,12 +234,12 @@ impl RatingView {
         subscription: &Subscription,
         interval: fn(&Plan) -> Interval,
     ) -> Result<Option<BillingCalendar>, ViewError> {
-        let Some(started_at) = subscription.started_at else {
+        let Some(anchor) = subscription.anchor() else {
             return Ok(None);
         };
         let zones = self.timezones(subscription.customer_id)?.clone();
         let plan = &self.plan_at(subscription.plan_id, subscription.created_at)?.plan;
-        Ok(Some(BillingCalendar::new(interval(plan), subscription.billing_time, started_at, zones)))
+        Ok(Some(BillingCalendar::new(interval(plan), subscription.billing_time, anchor, zones)))
     }
 
     /// The timezones of a customer.

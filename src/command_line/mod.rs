@@ -2,6 +2,7 @@
 
 mod bill;
 mod check_config;
+mod check_ledger;
 mod engine;
 mod import;
 mod prove;
@@ -30,6 +31,7 @@ enum Command {
     Import(Box<import::ImportCommand>),
     Prove(Box<prove::ProveCommand>),
     CheckConfig(Box<check_config::CheckConfigCommand>),
+    CheckLedger(Box<check_ledger::CheckLedgerCommand>),
 }
 
 impl CommandLine {
@@ -45,6 +47,7 @@ impl CommandLine {
             Command::Import(command) => on_runtime(command.run()),
             Command::Prove(command) => on_runtime(command.run()),
             Command::CheckConfig(command) => on_runtime(command.run()),
+            Command::CheckLedger(command) => on_runtime(command.run()),
         }
     }
 }

@@ -41,6 +41,7 @@ pub(super) struct Parts {
     engine: Option<watch::Receiver<EngineState>>,
     scheduler: Option<Arc<JoinHandle<()>>>,
     tidying: JoinHandle<()>,
+    time_keeping: JoinHandle<()>,
 }
 
 impl Parts {
@@ -71,11 +72,12 @@ impl Parts {
             .await
             .map_err(Failure::trouble)?;
         let scheduler = start_billing(configuration, &runs, &clock, purpose).await?;
+        let time_keeping = tokio::spawn(catalog.clone().keep_time(clock.clone()));
         let tidying = tokio::spawn(catalog.clone().tidy(auth.usage.clone(), clock));
         let limits = configuration.ingest_limits;
         let gateway = GatewayState::new(auth.clone(), sink.clone(), Arc::new(catalog.clone()), limits);
         let engine = event_store.state();
-        Ok(Self { auth, catalog, store, writer, sink, runs, rater, gateway, engine, scheduler, tidying })
+        Ok(Self { auth, catalog, store, writer, sink, runs, rater, gateway, engine, scheduler, tidying, time_keeping })
     }
 
     /// Every part that must make progress for the whole to be ready.
@@ -117,6 +119,8 @@ impl Parts {
         let mut catalog = CatalogState::new(self.catalog.clone(), self.auth.clone());
         catalog.clock_moved.push(Arc::new(self.runs.clone()));
         catalog.wiped.push(Arc::new(self.runs.clone()));
+        catalog.add_on_applied = Some(Arc::new(self.runs.clone()));
+        catalog.subscriptions_changed = Some(Arc::new(self.runs.clone()));
         let rater = RaterState { rater: self.rater.clone(), catalog: self.catalog.clone(), auth: self.auth.clone() };
         let prover = FeeProver::new(self.catalog.clone(), self.rater.clone());
         let invoicer = InvoicerState { runs: self.runs.clone(), prover, auth: self.auth.clone() };
@@ -137,6 +141,7 @@ impl Parts {
         }
         self.runs.stop().await;
         self.tidying.abort();
+        self.time_keeping.abort();
         if let Some(writer) = &self.writer {
             writer.close().await;
         }

@@ -16,6 +16,7 @@ mod bad_environment;
 mod commands;
 mod contract;
 mod demo;
+mod golden;
 mod hostile_sockets;
 mod import;
 mod published_clients;

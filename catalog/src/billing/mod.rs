@@ -1,15 +1,21 @@
 //! What rating and billing read: everything they need of the catalog, in a fixed number of queries however many rows there are.
 //!
-//! Five queries: organizations, customers, subscriptions, plan versions, metric versions. They run in one read transaction, so
+//! Nine queries: organizations, customers, subscriptions, plan versions, metric versions, taxes, their attachments, billing entities,
+//! and who names one. They run in one read transaction, so
 //! that they show one state of the catalog. Customers and subscriptions cross the border many in one value ([`packed`]).
 
 mod packed;
+mod terms;
+mod terms_storage;
+
+pub use terms::{BillingTerms, EntityTerms, PlanTerms, Tax, TaxedBy, UnknownTax};
 
 use crate::billing::packed::{Packed, Packing};
 use crate::catalog::Catalog;
 use crate::database::{Database, DatabaseError, Dialect};
 use crate::plan::document::PlanDocument;
-use domain::catalog::{Customer, Metric, Plan, Subscription};
+use crate::subscription::wire::TerminationAction;
+use domain::catalog::{Customer, Ending, Metric, Plan, Subscription};
 use domain::ids::{CustomerId, MetricId, OrganizationId, PlanId, SubscriptionId};
 use domain::money::Currency;
 use domain::time::Timestamp;
@@ -62,6 +68,8 @@ pub struct BillingCatalog {
     pub metrics: HashMap<MetricId, Vec<Metric>>,
     /// The organizations.
     pub organizations: HashMap<OrganizationId, BillingOrganization>,
+    /// Taxes, billing entities, commitments.
+    pub terms: BillingTerms,
 }
 
 /// The conditions of a scope on `subscriptions`, `customers`, and tables with an `organization_id`; `$1` is [`Conditions::id`],
@@ -120,12 +128,14 @@ impl Catalog {
             Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ",
         };
         let mut read = self.database().pool().begin_with(begin).await?;
+        let mut terms = terms_storage::read(&mut read, &conditions).await?;
         let catalog = BillingCatalog {
             organizations: organizations(&mut read, &conditions).await?,
             subscriptions: subscriptions(&mut read, &conditions).await?,
             customers: customers(&mut read, &conditions).await?,
-            plans: plans(&mut read, &conditions).await?,
+            plans: plans(&mut read, &conditions, &mut terms).await?,
             metrics: metrics(&mut read, &conditions).await?,
+            terms,
         };
         read.commit().await?;
         Ok(catalog)
@@ -144,7 +154,9 @@ pub async fn change_mark(database: &Database) -> Result<String, DatabaseError> {
         )
     };
     let tables =
-        ["organizations", "customers", "plans", "billable_metrics", "subscriptions"].map(sum).join(" || ' ' || ");
+        ["organizations", "customers", "plans", "billable_metrics", "subscriptions", "taxes", "billing_entities"]
+            .map(sum)
+            .join(" || ' ' || ");
     let row = sqlx::query(AssertSqlSafe(format!("SELECT {tables} AS mark"))).fetch_one(database.pool()).await?;
     Ok(row.try_get("mark")?)
 }
@@ -207,6 +219,9 @@ async fn subscriptions(
         "activated_at",
         "ended_at",
         "ending_at",
+        "anchor_at",
+        "ended_by_change",
+        "on_termination_action",
     ])
     .free("external_id");
     let mut all = Vec::new();
@@ -237,9 +252,18 @@ fn subscription(packed: &mut Packed<'_>) -> Result<Subscription, DatabaseError> 
         started_at: packed.optional_instant()?,
         ended_at: None,
         external_id: String::new(),
+        anchor_at: None,
+        ending: Ending::Bills,
     };
     let (activated_at, ended_at, ending_at) =
         (packed.optional_instant()?, packed.optional_instant()?, packed.optional_instant()?);
+    read.anchor_at = packed.optional_instant()?;
+    let (handed_over, action): (bool, TerminationAction) = (packed.flag()?, packed.named()?);
+    read.ending = match action {
+        _ if handed_over => Ending::HandsOver,
+        TerminationAction::GenerateInvoice => Ending::Bills,
+        TerminationAction::GenerateCreditNote | TerminationAction::Skip => Ending::BillsNothing,
+    };
     packed.free()?.clone_into(&mut read.external_id);
     // A planned start is not yet one, and a subscription that ended before it never had one.
     read.started_at = activated_at.and(read.started_at);
@@ -291,11 +315,13 @@ fn zones(stored: &str) -> Result<Vec<(Timestamp, String)>, DatabaseError> {
 async fn plans(
     connection: &mut AnyConnection,
     conditions: &Conditions,
+    terms: &mut BillingTerms,
 ) -> Result<HashMap<PlanId, Vec<Plan>>, DatabaseError> {
     let select = format!("SELECT document FROM plan_versions WHERE {OF_ORGANIZATION} ORDER BY plan_id, version");
     let mut all: HashMap<PlanId, Vec<Plan>> = HashMap::new();
     each_row(connection, conditions, select, |row| {
         let version = document::<PlanDocument>(row, 0, "version of a plan")?.for_rating();
+        terms.plans.insert((version.plan.id, version.plan.version), PlanTerms::of(&version));
         all.entry(version.plan.id).or_default().push(version.plan);
         Ok(())
     })

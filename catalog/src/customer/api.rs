@@ -1,4 +1,4 @@
-//! Routes of customers. Usage routes are the rater's; portal, health, add-ons, coupons and mappings are not built yet.
+//! Routes of customers. Usage routes are the rater's; portal, health, coupons and mappings are not built yet.
 
 use crate::catalog::Catalog;
 use crate::customer::wire::{CustomerCreate, CustomerRecord, CustomerUpdate};
@@ -81,7 +81,7 @@ async fn remove(
     State(catalog): State<Catalog>,
     path: PathArguments,
 ) -> Result<StatusCode, ApiError> {
-    catalog.delete_customer(caller.organization, path.id("customer_id")?).await?;
+    catalog.delete_customer(caller.organization, path.id("customer_id")?, caller.now).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,5 +1,6 @@
 //! Storage of customers.
 
+use crate::audit::{Change, written_down};
 use crate::catalog::{Catalog, found};
 use crate::columns::{Columns, to_json};
 use crate::customer::wire::{CustomerCreate, CustomerRecord, CustomerUpdate};
@@ -8,7 +9,10 @@ use crate::page::Listing;
 use domain::ids::{CustomerId, OrganizationId};
 use domain::time::Timestamp;
 use http_api::{ApiError, ListParams};
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
+
+const RESOURCE: &str = "customer";
 
 impl Catalog {
     /// Makes a customer.
@@ -108,11 +112,15 @@ impl Catalog {
         let mut write = self.write().await?;
         let row = select(&mut write, organization, id).await?.ok_or_else(|| ApiError::not_found("Customer"))?;
         let kept = CustomerRecord::read(&row)?;
+        let entity = change.billing_entity_id.unwrap_or(kept.billing_entity_id);
+        require_entity(&mut write, organization, entity).await?;
+        let before = kept.clone();
         let timezone = change.timezone.clone().unwrap_or(kept.timezone);
         let timezones = with_zone(row.json("timezones")?, now, &timezone);
         sqlx::query(
             "UPDATE customers SET name = $3, email = $4, currency = $5, timezone = $6, timezones = $7, \
-             billing_metadata = $8, invoice_grace_period = $9, net_payment_term = $10, updated_at = $11 \
+             billing_metadata = $8, invoice_grace_period = $9, net_payment_term = $10, updated_at = $11, \
+             billing_entity_id = $12 \
              WHERE organization_id = $1 AND id = $2",
         )
         .bind(organization.to_string())
@@ -126,11 +134,14 @@ impl Catalog {
         .bind(i64::from(change.invoice_grace_period.unwrap_or(kept.invoice_grace_period)))
         .bind(i64::from(change.net_payment_term.unwrap_or(kept.net_payment_term)))
         .bind(now.0)
+        .bind(entity.map(|id| id.to_string()))
         .execute(write.connection())
         .await
         .map_err(DatabaseError::from)?;
         let written = select(&mut write, organization, id).await?.ok_or_else(|| ApiError::not_found("Customer"))?;
         let customer = CustomerRecord::read(&written)?;
+        let change = Change { resource: RESOURCE, before: Some(&before), after: Some(&customer) };
+        written_down(&mut write, organization, id, change, now).await?;
         write.commit().await?;
         Ok(customer)
     }
@@ -139,7 +150,13 @@ impl Catalog {
     ///
     /// # Errors
     /// 404 when the organization has no such customer, 409 when subscriptions or invoices reference it.
-    pub async fn delete_customer(&self, organization: OrganizationId, id: CustomerId) -> Result<(), ApiError> {
+    pub async fn delete_customer(
+        &self,
+        organization: OrganizationId,
+        id: CustomerId,
+        now: Timestamp,
+    ) -> Result<(), ApiError> {
+        let gone = self.customer(organization, id).await?;
         let mut write = self.write().await?;
         let deleted = sqlx::query("DELETE FROM customers WHERE organization_id = $1 AND id = $2")
             .bind(organization.to_string())
@@ -149,6 +166,14 @@ impl Catalog {
             .map_err(|fault| in_use(fault.into()))?
             .rows_affected();
         found(deleted, "Customer")?;
+        written_down(
+            &mut write,
+            organization,
+            id,
+            Change { resource: RESOURCE, before: Some(&gone), after: None },
+            now,
+        )
+        .await?;
         write.commit().await.map_err(in_use)
     }
 }
@@ -167,8 +192,8 @@ async fn select(
     organization: OrganizationId,
     id: CustomerId,
 ) -> Result<Option<AnyRow>, DatabaseError> {
-    let select = "SELECT * FROM customers WHERE organization_id = $1 AND id = $2";
-    Ok(sqlx::query(select)
+    let select = format!("SELECT * FROM customers WHERE organization_id = $1 AND id = $2{}", write.for_update());
+    Ok(sqlx::query(AssertSqlSafe(select))
         .bind(organization.to_string())
         .bind(id.to_string())
         .fetch_optional(write.connection())
@@ -181,13 +206,14 @@ async fn insert(
     new: &CustomerCreate,
     now: Timestamp,
 ) -> Result<CustomerRecord, ApiError> {
+    require_entity(write, organization, new.billing_entity_id).await?;
     let id = CustomerId::random();
     // The first zone holds since ever: subscriptions may start before the customer was made.
     let timezones = vec![(Timestamp::EARLIEST.0, new.timezone.clone())];
     sqlx::query(
         "INSERT INTO customers (id, organization_id, external_id, name, email, currency, timezone, timezones, \
-         billing_metadata, invoice_grace_period, net_payment_term, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)",
+         billing_metadata, invoice_grace_period, net_payment_term, created_at, updated_at, billing_entity_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13)",
     )
     .bind(id.to_string())
     .bind(organization.to_string())
@@ -201,10 +227,11 @@ async fn insert(
     .bind(i64::from(new.invoice_grace_period))
     .bind(i64::from(new.net_payment_term))
     .bind(now.0)
+    .bind(new.billing_entity_id.map(|id| id.to_string()))
     .execute(write.connection())
     .await
     .map_err(|fault| DatabaseError::from(fault).or_conflict(external_id_taken(&new.external_id)))?;
-    Ok(CustomerRecord {
+    let customer = CustomerRecord {
         id,
         external_id: new.external_id.clone(),
         name: new.name.clone(),
@@ -212,12 +239,32 @@ async fn insert(
         currency: new.currency.clone(),
         timezone: new.timezone.clone(),
         billing_metadata: new.billing_metadata.clone(),
-        billing_entity_id: None,
+        billing_entity_id: new.billing_entity_id,
         invoice_grace_period: new.invoice_grace_period,
         net_payment_term: new.net_payment_term,
         created_at: now,
         updated_at: now,
-    })
+    };
+    written_down(write, organization, id, Change { resource: RESOURCE, before: None, after: Some(&customer) }, now)
+        .await?;
+    Ok(customer)
+}
+
+/// An entity that a customer names must be one of its organization (I8).
+async fn require_entity(
+    write: &mut WriteTransaction,
+    organization: OrganizationId,
+    entity: Option<uuid::Uuid>,
+) -> Result<(), ApiError> {
+    let Some(entity) = entity else { return Ok(()) };
+    let row = sqlx::query("SELECT id FROM billing_entities WHERE organization_id = $1 AND id = $2")
+        .bind(organization.to_string())
+        .bind(entity.to_string())
+        .fetch_optional(write.connection())
+        .await
+        .map_err(DatabaseError::from)?;
+    let unknown = || ApiError::bad_request("unknown_billing_entity", format!("Billing entity {entity} not found"));
+    row.map(|_| ()).ok_or_else(unknown)
 }
 
 fn external_id_taken(external_id: &str) -> ApiError {

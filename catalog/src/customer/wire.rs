@@ -36,8 +36,7 @@ pub struct CustomerRecord {
     /// Free.
     #[schema(value_type = Object)]
     pub billing_metadata: Map<String, Value>,
-    /// Not built yet: always null.
-    #[schema(value_type = Option<uuid::Uuid>)]
+    /// Who bills it; null: the organization's default entity, if it has one.
     pub billing_entity_id: Option<uuid::Uuid>,
     /// Days a draft stays open.
     pub invoice_grace_period: u32,
@@ -61,7 +60,7 @@ impl CustomerRecord {
             currency: row.text("currency")?,
             timezone: row.text("timezone")?,
             billing_metadata: row.json("billing_metadata")?,
-            billing_entity_id: None,
+            billing_entity_id: row.optional_parsed("billing_entity_id")?,
             invoice_grace_period: row.small("invoice_grace_period")?,
             net_payment_term: row.small("net_payment_term")?,
             created_at: row.instant("created_at")?,
@@ -95,6 +94,8 @@ pub struct CustomerCreate {
     /// Days until an invoice is due.
     #[serde(default = "default_payment_term")]
     pub net_payment_term: u32,
+    /// Who bills it.
+    pub billing_entity_id: Option<uuid::Uuid>,
 }
 
 fn default_payment_term() -> u32 {
@@ -121,6 +122,10 @@ pub struct CustomerUpdate {
     pub invoice_grace_period: Option<u32>,
     /// Days until an invoice is due.
     pub net_payment_term: Option<u32>,
+    /// Null: the organization's default entity.
+    #[serde(default, deserialize_with = "sent")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub billing_entity_id: Option<Option<uuid::Uuid>>,
 }
 
 impl CustomerCreate {

@@ -10,7 +10,7 @@ use domain::catalog::MetricFilter;
 use domain::ids::{MetricId, OrganizationId};
 use domain::time::Timestamp;
 use http_api::{ApiError, ListParams};
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 use std::collections::BTreeMap;
 
 impl Catalog {
@@ -213,7 +213,8 @@ pub(crate) async fn select(
     organization: OrganizationId,
     id: MetricId,
 ) -> Result<MetricRecord, ApiError> {
-    let row = sqlx::query("SELECT * FROM billable_metrics WHERE organization_id = $1 AND id = $2")
+    let select = format!("SELECT * FROM billable_metrics WHERE organization_id = $1 AND id = $2{}", write.for_update());
+    let row = sqlx::query(AssertSqlSafe(select))
         .bind(organization.to_string())
         .bind(id.to_string())
         .fetch_optional(write.connection())
@@ -228,7 +229,9 @@ pub(crate) async fn select_by_code(
     organization: OrganizationId,
     code: &str,
 ) -> Result<MetricRecord, ApiError> {
-    let row = sqlx::query("SELECT * FROM billable_metrics WHERE organization_id = $1 AND code = $2")
+    let select =
+        format!("SELECT * FROM billable_metrics WHERE organization_id = $1 AND code = $2{}", write.for_update());
+    let row = sqlx::query(AssertSqlSafe(select))
         .bind(organization.to_string())
         .bind(code)
         .fetch_optional(write.connection())

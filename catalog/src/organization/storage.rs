@@ -12,14 +12,27 @@ use crate::state::OrganizationWiped;
 use domain::ids::OrganizationId;
 use domain::time::Timestamp;
 use http_api::{ApiError, ListParams};
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 
 /// Longest slug, before its number: the contract's name length less room for `-` and a number.
 const MAX_SLUG: usize = 240;
 /// All of an organization's rows, children before parents. Versions, filters, dimensions and charges go with their parents.
-const TABLES: [&str; 7] =
-    ["idempotency_keys", "subscriptions", "plan_versions", "plans", "billable_metrics", "customers", "api_keys"];
+const TABLES: [&str; 13] = [
+    "idempotency_keys",
+    "audit_logs",
+    "applied_add_ons",
+    "add_ons",
+    "applied_taxes",
+    "taxes",
+    "subscriptions",
+    "plan_versions",
+    "plans",
+    "billable_metrics",
+    "customers",
+    "billing_entities",
+    "api_keys",
+];
 
 impl Catalog {
     /// Makes an organization and its first API key.
@@ -99,7 +112,8 @@ impl Catalog {
         now: Timestamp,
     ) -> Result<OrganizationRecord, ApiError> {
         let mut write = self.write().await?;
-        let row = sqlx::query("SELECT * FROM organizations WHERE id = $1")
+        let select = format!("SELECT * FROM organizations WHERE id = $1{}", write.for_update());
+        let row = sqlx::query(AssertSqlSafe(select))
             .bind(id.to_string())
             .fetch_optional(write.connection())
             .await
@@ -149,7 +163,7 @@ impl Catalog {
         }
         for table in TABLES {
             let delete = format!("DELETE FROM {table} WHERE organization_id = $1");
-            sqlx::query(sqlx::AssertSqlSafe(delete))
+            sqlx::query(AssertSqlSafe(delete))
                 .bind(id.to_string())
                 .execute(write.connection())
                 .await

@@ -88,7 +88,7 @@ async fn remove(
     State(catalog): State<Catalog>,
     path: PathArguments,
 ) -> Result<StatusCode, ApiError> {
-    catalog.delete_plan(caller.organization, path.id("plan_id")?).await?;
+    catalog.delete_plan(caller.organization, path.id("plan_id")?, caller.now).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -66,6 +66,13 @@ impl PlanDocument {
         self
     }
 
+    /// Every code of a tax that it names.
+    pub(crate) fn tax_codes_named(&self) -> impl Iterator<Item = &str> {
+        let commitment = self.minimum_commitment.iter().flat_map(|commitment| &commitment.tax_codes);
+        let charges = self.charge_options.iter().flat_map(|options| &options.tax_codes);
+        self.tax_codes.iter().chain(commitment).chain(charges).map(String::as_str)
+    }
+
     /// The plan as it is shown.
     pub(crate) fn response(
         self,
@@ -138,6 +145,7 @@ fn shown_filter(filter: ChargeFilter) -> ChargeFilterOutput {
 }
 
 /// A row of `plans`.
+#[derive(Clone)]
 pub(crate) struct PlanRow {
     pub(crate) document: PlanDocument,
     pub(crate) description: Option<String>,

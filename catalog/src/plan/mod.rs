@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod charges;
+pub mod commitment;
 pub mod document;
 pub mod filters;
 pub mod identity;

@@ -1,5 +1,6 @@
 //! Storage of plans and their versions.
 
+use crate::audit::{Change, written_down};
 use crate::catalog::{Catalog, found};
 use crate::columns::{Columns, name_of, to_json};
 use crate::database::{DatabaseError, WriteTransaction};
@@ -10,12 +11,16 @@ use crate::plan::charges;
 use crate::plan::document::{ChargeOptions, PlanDocument, PlanRow};
 use crate::plan::identity::{charge_id, continued};
 use crate::plan::wire::{ChargeInput, PlanCreate, PlanResponse, PlanUpdate};
+use crate::tax::storage::first_unknown;
 use domain::catalog::{Charge, Plan};
 use domain::ids::{MetricId, OrganizationId, PlanId};
 use domain::money::MinorUnits;
 use domain::time::Timestamp;
 use http_api::{ApiError, Checks, ListParams};
+use sqlx::AssertSqlSafe;
 use std::collections::{BTreeMap, HashMap};
+
+const RESOURCE: &str = "plan";
 
 impl Catalog {
     /// Makes a plan with its charges, as version 1.
@@ -56,10 +61,14 @@ impl Catalog {
             tax_codes: new.tax_codes.clone(),
         };
         let row = PlanRow { document, description: new.description.clone(), created_at: now, updated_at: now };
+        require_taxes(&mut write, organization, &row.document).await?;
         insert(&mut write, organization, &row).await?;
         write_version(&mut write, organization, &row.document, now).await?;
+        let plan = row.response();
+        let change = Change { resource: RESOURCE, before: None, after: Some(&plan) };
+        written_down(&mut write, organization, plan.id, change, now).await?;
         self.commit_shown(write, organization).await?;
-        Ok(row.response())
+        Ok(plan)
     }
 
     /// One plan as it is now.
@@ -113,14 +122,17 @@ impl Catalog {
     ) -> Result<PlanResponse, ApiError> {
         change.check()?;
         let mut write = self.write().await?;
-        let row = sqlx::query("SELECT * FROM plans WHERE organization_id = $1 AND id = $2")
+        let select = format!("SELECT * FROM plans WHERE organization_id = $1 AND id = $2{}", write.for_update());
+        let row = sqlx::query(AssertSqlSafe(select))
             .bind(organization.to_string())
             .bind(id.to_string())
             .fetch_optional(write.connection())
             .await
             .map_err(DatabaseError::from)?;
         let mut kept = PlanRow::read(&row.ok_or_else(|| ApiError::not_found("Plan"))?)?;
+        let before = kept.clone().response();
         let changed = changed_document(&mut write, organization, &kept.document, change, now).await?;
+        require_taxes(&mut write, organization, &changed).await?;
         if let Some(description) = &change.description {
             kept.description.clone_from(description);
         }
@@ -131,8 +143,11 @@ impl Catalog {
             write_version(&mut write, organization, &kept.document, now).await?;
         }
         update_row(&mut write, organization, &kept).await?;
+        let plan = kept.response();
+        let change = Change { resource: RESOURCE, before: Some(&before), after: Some(&plan) };
+        written_down(&mut write, organization, plan.id, change, now).await?;
         self.commit_shown(write, organization).await?;
-        Ok(kept.response())
+        Ok(plan)
     }
 
     /// A plan, named by its code, as it would be with other charges and another flat fee. Nothing is written.
@@ -165,7 +180,8 @@ impl Catalog {
     ///
     /// # Errors
     /// 404 when the organization has no such plan, 409 when a subscription references it.
-    pub async fn delete_plan(&self, organization: OrganizationId, id: PlanId) -> Result<(), ApiError> {
+    pub async fn delete_plan(&self, organization: OrganizationId, id: PlanId, now: Timestamp) -> Result<(), ApiError> {
+        let gone = self.plan(organization, id).await?;
         let mut write = self.write().await?;
         let deleted = sqlx::query("DELETE FROM plans WHERE organization_id = $1 AND id = $2")
             .bind(organization.to_string())
@@ -180,6 +196,14 @@ impl Catalog {
             })?
             .rows_affected();
         found(deleted, "Plan")?;
+        written_down(
+            &mut write,
+            organization,
+            id,
+            Change { resource: RESOURCE, before: Some(&gone), after: None },
+            now,
+        )
+        .await?;
         Ok(self.commit_shown(write, organization).await?)
     }
 
@@ -203,6 +227,18 @@ impl Catalog {
             counts.insert(row.text("plan_id")?, row.integer("subscriptions")?);
         }
         Ok(counts)
+    }
+}
+
+/// A plan must not name a tax that does not exist: its fees could not be billed.
+async fn require_taxes(
+    write: &mut WriteTransaction,
+    organization: OrganizationId,
+    document: &PlanDocument,
+) -> Result<(), ApiError> {
+    match first_unknown(write, organization, document.tax_codes_named()).await? {
+        None => Ok(()),
+        Some(code) => Err(ApiError::bad_request("unknown_tax", format!("there is no tax '{code}'"))),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::database::{Database, DatabaseError};
 
 /// Name under which the versions are kept.
 const COMPONENT: &str = "catalog";
-const MIGRATIONS: &[&str] = &[include_str!("001_catalog.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("001_catalog.sql"), include_str!("002_month_end.sql")];
 
 /// Brings the tables to the newest version.
 ///

@@ -2,6 +2,8 @@
 
 use crate::catalog::Catalog;
 use crate::state::CatalogState;
+use crate::subscription::change_plan::ChangePlanRequest;
+use crate::subscription::change_preview::{ChangePlanPreviewRequest, ChangePlanPreviewResponse};
 use crate::subscription::storage::SubscriptionFilter;
 use crate::subscription::transitions::Action;
 use crate::subscription::wire::{
@@ -32,6 +34,16 @@ pub(crate) fn routes(state: &CatalogState) -> Router<CatalogState> {
         .route("/v1/subscriptions/{subscription_id}/resume", post(resume))
         .route("/v1/subscriptions/{subscription_id}/cancel", post(cancel))
         .route("/v1/subscriptions/{subscription_id}/next_billing_date", get(next_billing_date))
+        .route("/v1/subscriptions/{subscription_id}/change_plan", post(change_plan))
+        .route("/v1/subscriptions/{subscription_id}/change_plan_preview", post(change_plan_preview))
+}
+
+/// Has what fell due by a change billed at once, in a sandbox.
+async fn changed(state: &CatalogState, caller: &Authenticated) -> Result<(), ApiError> {
+    match &state.subscriptions_changed {
+        Some(billing) => billing.subscriptions_changed(caller.organization, caller.now).await,
+        None => Ok(()),
+    }
 }
 
 /// A page of subscriptions.
@@ -60,10 +72,11 @@ async fn list(
         (status = 422)))]
 async fn create(
     caller: Authenticated,
-    State(catalog): State<Catalog>,
+    State(state): State<CatalogState>,
     JsonBody(new): JsonBody<SubscriptionCreate>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let subscription = catalog.create_subscription(caller.organization, &new, caller.now).await?;
+    let subscription = state.catalog.create_subscription(caller.organization, &new, caller.now).await?;
+    changed(&state, &caller).await?;
     Ok((StatusCode::CREATED, Json(subscription)))
 }
 
@@ -86,21 +99,59 @@ async fn read(
         (status = 422)))]
 async fn update(
     caller: Authenticated,
-    State(catalog): State<Catalog>,
+    State(state): State<CatalogState>,
     path: PathArguments,
     JsonBody(change): JsonBody<SubscriptionUpdate>,
 ) -> Result<Json<SubscriptionRecord>, ApiError> {
     let id = path.id("subscription_id")?;
-    Ok(Json(catalog.update_subscription(caller.organization, id, &change, caller.now).await?))
+    let subscription = state.catalog.update_subscription(caller.organization, id, &change, caller.now).await?;
+    changed(&state, &caller).await?;
+    Ok(Json(subscription))
 }
 
 async fn act(
     caller: &Authenticated,
-    catalog: &Catalog,
+    state: &CatalogState,
     path: &PathArguments,
     action: Action,
 ) -> Result<SubscriptionRecord, ApiError> {
-    catalog.act_on_subscription(caller.organization, path.id("subscription_id")?, action, caller.now).await
+    let id = path.id("subscription_id")?;
+    let subscription = state.catalog.act_on_subscription(caller.organization, id, action, caller.now).await?;
+    changed(state, caller).await?;
+    Ok(subscription)
+}
+
+/// Changes the plan of an active subscription: it ends, and the one that goes on from it, with the new plan, is answered.
+#[utoipa::path(post, path = "/v1/subscriptions/{subscription_id}/change_plan", tag = "Subscriptions",
+    security(("api_key" = [])), params(("subscription_id" = uuid::Uuid, Path)), request_body = ChangePlanRequest,
+    responses((status = 200, body = SubscriptionRecord), (status = 400), (status = 401), (status = 404),
+        (status = 409), (status = 422)))]
+async fn change_plan(
+    caller: Authenticated,
+    State(state): State<CatalogState>,
+    path: PathArguments,
+    JsonBody(request): JsonBody<ChangePlanRequest>,
+) -> Result<Json<SubscriptionRecord>, ApiError> {
+    let id = path.id("subscription_id")?;
+    let next = state.catalog.change_plan(caller.organization, id, &request, caller.now).await?;
+    changed(&state, &caller).await?;
+    Ok(Json(next))
+}
+
+/// What changing the plan would cost; nothing is stored.
+#[utoipa::path(post, path = "/v1/subscriptions/{subscription_id}/change_plan_preview", tag = "Subscriptions",
+    security(("api_key" = [])), params(("subscription_id" = uuid::Uuid, Path)),
+    request_body = ChangePlanPreviewRequest,
+    responses((status = 200, body = ChangePlanPreviewResponse), (status = 400), (status = 401), (status = 404),
+        (status = 409), (status = 422)))]
+async fn change_plan_preview(
+    caller: Authenticated,
+    State(catalog): State<Catalog>,
+    path: PathArguments,
+    JsonBody(request): JsonBody<ChangePlanPreviewRequest>,
+) -> Result<Json<ChangePlanPreviewResponse>, ApiError> {
+    let id = path.id("subscription_id")?;
+    Ok(Json(catalog.change_plan_preview(caller.organization, id, &request, caller.now).await?))
 }
 
 fn money(query: &QueryArguments) -> Result<TerminationAction, ApiError> {
@@ -114,11 +165,11 @@ fn money(query: &QueryArguments) -> Result<TerminationAction, ApiError> {
     responses((status = 204), (status = 401), (status = 404), (status = 422)))]
 async fn terminate(
     caller: Authenticated,
-    State(catalog): State<Catalog>,
+    State(state): State<CatalogState>,
     path: PathArguments,
     query: QueryArguments,
 ) -> Result<StatusCode, ApiError> {
-    act(&caller, &catalog, &path, Action::Terminate(money(&query)?)).await?;
+    act(&caller, &state, &path, Action::Terminate(money(&query)?)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -129,11 +180,11 @@ async fn terminate(
     responses((status = 200, body = SubscriptionRecord), (status = 401), (status = 404), (status = 422)))]
 async fn cancel(
     caller: Authenticated,
-    State(catalog): State<Catalog>,
+    State(state): State<CatalogState>,
     path: PathArguments,
     query: QueryArguments,
 ) -> Result<Json<SubscriptionRecord>, ApiError> {
-    Ok(Json(act(&caller, &catalog, &path, Action::Cancel(money(&query)?)).await?))
+    Ok(Json(act(&caller, &state, &path, Action::Cancel(money(&query)?)).await?))
 }
 
 /// Starts a pending subscription now.
@@ -143,10 +194,10 @@ async fn cancel(
         (status = 422)))]
 async fn activate(
     caller: Authenticated,
-    State(catalog): State<Catalog>,
+    State(state): State<CatalogState>,
     path: PathArguments,
 ) -> Result<Json<SubscriptionRecord>, ApiError> {
-    Ok(Json(act(&caller, &catalog, &path, Action::Activate).await?))
+    Ok(Json(act(&caller, &state, &path, Action::Activate).await?))
 }
 
 /// Suspends an active subscription; its periods run on.
@@ -156,10 +207,10 @@ async fn activate(
         (status = 422)))]
 async fn pause(
     caller: Authenticated,
-    State(catalog): State<Catalog>,
+    State(state): State<CatalogState>,
     path: PathArguments,
 ) -> Result<Json<SubscriptionRecord>, ApiError> {
-    Ok(Json(act(&caller, &catalog, &path, Action::Pause).await?))
+    Ok(Json(act(&caller, &state, &path, Action::Pause).await?))
 }
 
 /// Lets a paused subscription go on.
@@ -169,10 +220,10 @@ async fn pause(
         (status = 422)))]
 async fn resume(
     caller: Authenticated,
-    State(catalog): State<Catalog>,
+    State(state): State<CatalogState>,
     path: PathArguments,
 ) -> Result<Json<SubscriptionRecord>, ApiError> {
-    Ok(Json(act(&caller, &catalog, &path, Action::Resume).await?))
+    Ok(Json(act(&caller, &state, &path, Action::Resume).await?))
 }
 
 /// Most subscriptions of one bulk request: each is a durable write of about a millisecond, and a request should end in seconds.
@@ -190,7 +241,7 @@ fn check_number(ids: &[SubscriptionId]) -> Result<(), ApiError> {
 
 async fn act_on_each(
     caller: &Authenticated,
-    catalog: &Catalog,
+    state: &CatalogState,
     ids: &[SubscriptionId],
     action: Action,
 ) -> Result<BulkSubscriptionResponse, ApiError> {
@@ -198,7 +249,7 @@ async fn act_on_each(
     let mut results = Vec::with_capacity(ids.len());
     for id in ids {
         // Contract: each in a transaction of its own.
-        let outcome = catalog.act_on_subscription(caller.organization, *id, action, caller.now).await;
+        let outcome = state.catalog.act_on_subscription(caller.organization, *id, action, caller.now).await;
         let error = match outcome {
             Ok(_) => None,
             Err(fault) if fault.status().is_server_error() => return Err(fault),
@@ -206,6 +257,7 @@ async fn act_on_each(
         };
         results.push(BulkSubscriptionResult { subscription_id: *id, success: error.is_none(), error });
     }
+    changed(state, caller).await?;
     let succeeded_count = results.iter().filter(|result| result.success).count();
     let failed_count = results.len() - succeeded_count;
     Ok(BulkSubscriptionResponse { results, succeeded_count, failed_count })
@@ -217,10 +269,10 @@ async fn act_on_each(
     responses((status = 200, body = BulkSubscriptionResponse), (status = 401), (status = 422)))]
 async fn bulk_pause(
     caller: Authenticated,
-    State(catalog): State<Catalog>,
+    State(state): State<CatalogState>,
     JsonBody(bulk): JsonBody<BulkSubscriptionRequest>,
 ) -> Result<Json<BulkSubscriptionResponse>, ApiError> {
-    Ok(Json(act_on_each(&caller, &catalog, &bulk.subscription_ids, Action::Pause).await?))
+    Ok(Json(act_on_each(&caller, &state, &bulk.subscription_ids, Action::Pause).await?))
 }
 
 /// Lets several paused subscriptions go on; the result tells of each.
@@ -229,10 +281,10 @@ async fn bulk_pause(
     responses((status = 200, body = BulkSubscriptionResponse), (status = 401), (status = 422)))]
 async fn bulk_resume(
     caller: Authenticated,
-    State(catalog): State<Catalog>,
+    State(state): State<CatalogState>,
     JsonBody(bulk): JsonBody<BulkSubscriptionRequest>,
 ) -> Result<Json<BulkSubscriptionResponse>, ApiError> {
-    Ok(Json(act_on_each(&caller, &catalog, &bulk.subscription_ids, Action::Resume).await?))
+    Ok(Json(act_on_each(&caller, &state, &bulk.subscription_ids, Action::Resume).await?))
 }
 
 /// Ends several subscriptions; the result tells of each.
@@ -241,11 +293,11 @@ async fn bulk_resume(
     responses((status = 200, body = BulkSubscriptionResponse), (status = 401), (status = 422)))]
 async fn bulk_terminate(
     caller: Authenticated,
-    State(catalog): State<Catalog>,
+    State(state): State<CatalogState>,
     JsonBody(bulk): JsonBody<BulkTerminateRequest>,
 ) -> Result<Json<BulkSubscriptionResponse>, ApiError> {
     let action = Action::Terminate(bulk.on_termination_action);
-    Ok(Json(act_on_each(&caller, &catalog, &bulk.subscription_ids, action).await?))
+    Ok(Json(act_on_each(&caller, &state, &bulk.subscription_ids, action).await?))
 }
 
 /// When a subscription is billed next, by its own periods.
@@ -276,6 +328,8 @@ async fn next_billing_date(
     bulk_pause,
     bulk_resume,
     bulk_terminate,
-    next_billing_date
+    next_billing_date,
+    change_plan,
+    change_plan_preview
 ))]
 pub(crate) struct Document;

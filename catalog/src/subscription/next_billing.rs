@@ -32,7 +32,12 @@ impl Catalog {
         let interval = self.plan_row(organization, subscription.plan_id).await?.document.plan.interval;
         // A pending subscription without a planned start would start now.
         let started_at = subscription.started_at.unwrap_or(now);
-        let calendar = BillingCalendar::new(interval, subscription.billing_time, started_at, zones);
+        let calendar = BillingCalendar::new(
+            interval,
+            subscription.billing_time,
+            subscription.anchor_at.unwrap_or(started_at),
+            zones,
+        );
         let period = calendar.period_containing(now.max(started_at));
         let today = local_date(period.zone, now);
         Ok(NextBillingDateResponse {
@@ -43,7 +48,7 @@ impl Catalog {
         })
     }
 
-    async fn timezones(&self, customer: String) -> Result<Timezones, ApiError> {
+    pub(crate) async fn timezones(&self, customer: String) -> Result<Timezones, ApiError> {
         let row = sqlx::query("SELECT timezones FROM customers WHERE id = $1")
             .bind(customer)
             .fetch_one(self.database().pool())

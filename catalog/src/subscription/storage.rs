@@ -1,5 +1,6 @@
 //! Storage of subscriptions.
 
+use crate::audit::{Change, written_down};
 use crate::catalog::Catalog;
 use crate::columns::{Columns, name_of};
 use crate::database::{DatabaseError, WriteTransaction};
@@ -11,6 +12,7 @@ use domain::catalog::SubscriptionStatus;
 use domain::ids::{CustomerId, OrganizationId, PlanId, SubscriptionId};
 use domain::time::Timestamp;
 use http_api::{ApiError, ListParams};
+use sqlx::AssertSqlSafe;
 use std::collections::HashMap;
 
 /// Which subscriptions to list.
@@ -28,6 +30,8 @@ struct PlanDefaults {
     pay_in_advance: bool,
     trial_period_days: u32,
 }
+
+const RESOURCE: &str = "subscription";
 
 impl Catalog {
     /// Subscribes a customer to a plan: active when it starts not later than `now`, else pending.
@@ -67,8 +71,12 @@ impl Catalog {
                     *plans.entry(subscription.plan_id).or_insert(read)
                 }
             };
-            let record = new_record(subscription, defaults, now);
+            let mut record = new_record(subscription, defaults, now);
+            if record.trial_period_days > 0 && had_its_trial(&mut write, organization, &record).await? {
+                record.trial_period_days = 0;
+            }
             insert(&mut write, organization, &record).await?;
+            logged(&mut write, organization, None, &record, now).await?;
             created.push(record);
         }
         write.commit().await?;
@@ -154,6 +162,7 @@ impl Catalog {
     ) -> Result<SubscriptionRecord, ApiError> {
         let mut write = self.write().await?;
         let kept = select(&mut write, organization, id).await?;
+        let before = kept.clone();
         let mut changed = change.apply(&kept, now)?;
         if changed.plan_id != kept.plan_id {
             plan_defaults(&mut write, organization, changed.plan_id).await?;
@@ -165,6 +174,7 @@ impl Catalog {
             })?;
             act(&mut write, organization, &mut changed, action, now).await?;
         }
+        logged(&mut write, organization, Some(&before), &changed, now).await?;
         write.commit().await?;
         Ok(changed)
     }
@@ -178,6 +188,7 @@ fn new_record(new: &SubscriptionCreate, defaults: PlanDefaults, now: Timestamp) 
         customer_id: new.customer_id,
         plan_id: new.plan_id,
         previous_plan_id: None,
+        previous_subscription_id: None,
         name: new.name.clone(),
         status: if is_active { SubscriptionStatus::Active } else { SubscriptionStatus::Pending },
         billing_time: new.billing_time,
@@ -185,6 +196,7 @@ fn new_record(new: &SubscriptionCreate, defaults: PlanDefaults, now: Timestamp) 
         trial_period_days: new.trial_period_days.unwrap_or(defaults.trial_period_days),
         on_termination_action: new.on_termination_action,
         subscription_at: new.subscription_at,
+        anchor_at: None,
         started_at: new.started_at,
         ending_at: new.ending_at,
         ended_at: None,
@@ -193,6 +205,7 @@ fn new_record(new: &SubscriptionCreate, defaults: PlanDefaults, now: Timestamp) 
         resumed_at: None,
         downgraded_at: None,
         trial_ended_at: None,
+        ended_by_change: false,
         created_at: now,
         updated_at: now,
     }
@@ -204,13 +217,44 @@ pub(crate) async fn select(
     organization: OrganizationId,
     id: SubscriptionId,
 ) -> Result<SubscriptionRecord, ApiError> {
-    let row = sqlx::query("SELECT * FROM subscriptions WHERE organization_id = $1 AND id = $2")
+    let select = format!("SELECT * FROM subscriptions WHERE organization_id = $1 AND id = $2{}", write.for_update());
+    let row = sqlx::query(AssertSqlSafe(select))
         .bind(organization.to_string())
         .bind(id.to_string())
         .fetch_optional(write.connection())
         .await
         .map_err(DatabaseError::from)?;
     Ok(SubscriptionRecord::read(&row.ok_or_else(|| ApiError::not_found("Subscription"))?)?)
+}
+
+/// Writes a change of a subscription down.
+pub(crate) async fn logged(
+    write: &mut WriteTransaction,
+    organization: OrganizationId,
+    before: Option<&SubscriptionRecord>,
+    after: &SubscriptionRecord,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let change = Change { resource: RESOURCE, before, after: Some(after) };
+    written_down(write, organization, after.id, change, now).await
+}
+
+/// One trial per customer and external id: whether an earlier subscription of theirs has started.
+async fn had_its_trial(
+    write: &mut WriteTransaction,
+    organization: OrganizationId,
+    new: &SubscriptionRecord,
+) -> Result<bool, ApiError> {
+    let select = "SELECT id FROM subscriptions WHERE organization_id = $1 AND external_id = $2 AND customer_id = $3 \
+         AND activated_at IS NOT NULL LIMIT 1";
+    let row = sqlx::query(select)
+        .bind(organization.to_string())
+        .bind(&new.external_id)
+        .bind(new.customer_id.to_string())
+        .fetch_optional(write.connection())
+        .await
+        .map_err(DatabaseError::from)?;
+    Ok(row.is_some())
 }
 
 async fn require_customer(
@@ -246,7 +290,7 @@ async fn plan_defaults(
     Ok(PlanDefaults { pay_in_advance: plan.pay_in_advance, trial_period_days: plan.trial_period_days })
 }
 
-async fn insert(
+pub(crate) async fn insert(
     write: &mut WriteTransaction,
     organization: OrganizationId,
     new: &SubscriptionRecord,
@@ -255,7 +299,8 @@ async fn insert(
     sqlx::query(
         "INSERT INTO subscriptions (id, organization_id, external_id, customer_id, plan_id, name, status, billing_time, \
          pay_in_advance, trial_period_days, on_termination_action, subscription_at, started_at, activated_at, ending_at, \
-         created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)",
+         created_at, updated_at, previous_plan_id, previous_subscription_id, anchor_at, downgraded_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, $18, $19, $20)",
     )
     .bind(new.id.to_string())
     .bind(organization.to_string())
@@ -273,6 +318,10 @@ async fn insert(
     .bind(activated_at.map(|at| at.0))
     .bind(new.ending_at.map(|at| at.0))
     .bind(new.created_at.0)
+    .bind(new.previous_plan_id.map(|id| id.to_string()))
+    .bind(new.previous_subscription_id.map(|id| id.to_string()))
+    .bind(new.anchor_at.map(|at| at.0))
+    .bind(new.downgraded_at.map(|at| at.0))
     .execute(write.connection())
     .await
     .map_err(|fault| DatabaseError::from(fault).or_conflict(external_id_taken(&new.external_id)))?;

@@ -13,7 +13,8 @@ use crate::catalog::Catalog;
 use crate::columns::{Columns, name_of};
 use crate::database::{DatabaseError, WriteTransaction};
 use crate::state::Done;
-use crate::subscription::storage::select;
+use crate::subscription::change_plan::drop_planned;
+use crate::subscription::storage::{logged, select};
 use crate::subscription::wire::{SubscriptionRecord, TerminationAction};
 use domain::catalog::SubscriptionStatus;
 use domain::ids::{OrganizationId, SubscriptionId};
@@ -130,11 +131,17 @@ pub(crate) async fn act(
         return Err(action.refused(subscription.status));
     }
     action.apply(subscription, now);
+    let ends = matches!(action, Action::Cancel(_) | Action::Terminate(_));
+    if ends {
+        // What it would have become ends with it, and its last day is its own again.
+        drop_planned(write, organization, subscription.id, now).await?;
+    }
     let activated = (action == Action::Activate).then_some(now.0);
     sqlx::query(
         "UPDATE subscriptions SET status = $3, started_at = $4, activated_at = COALESCE($5, activated_at), \
          ending_at = $6, ended_at = $7, canceled_at = $8, paused_at = $9, resumed_at = $10, \
-         on_termination_action = $11, updated_at = $12 WHERE organization_id = $1 AND id = $2",
+         on_termination_action = $11, updated_at = $12, \
+         ended_by_change = CASE WHEN $13 = 1 THEN 0 ELSE ended_by_change END WHERE organization_id = $1 AND id = $2",
     )
     .bind(organization.to_string())
     .bind(subscription.id.to_string())
@@ -148,6 +155,7 @@ pub(crate) async fn act(
     .bind(subscription.resumed_at.map(|at| at.0))
     .bind(name_of(subscription.on_termination_action)?)
     .bind(now.0)
+    .bind(i64::from(ends))
     .execute(write.connection())
     .await
     .map_err(DatabaseError::from)?;
@@ -171,8 +179,10 @@ impl Catalog {
         now: Timestamp,
     ) -> Result<SubscriptionRecord, ApiError> {
         let mut write = self.write().await?;
-        let mut subscription = select(&mut write, organization, id).await?;
+        let before = select(&mut write, organization, id).await?;
+        let mut subscription = before.clone();
         act(&mut write, organization, &mut subscription, action, now).await?;
+        logged(&mut write, organization, Some(&before), &subscription, now).await?;
         write.commit().await?;
         Ok(subscription)
     }
@@ -189,21 +199,32 @@ impl Catalog {
     ) -> Result<Vec<Done>, DatabaseError> {
         let scope = organization.map(|id| id.to_string()).unwrap_or_default();
         let mut write = self.write().await?;
+        // A planned change starts once what it goes on from has ended; it may end itself within the same step of the clock. So the
+        // two are repeated until neither finds anything: as often as the longest chain of changes is long.
         let started = format!(
             "UPDATE subscriptions SET status = 'active', activated_at = started_at, updated_at = $1 \
-             WHERE status = 'pending' AND started_at <= $1 AND {CLOCKED} RETURNING id, started_at AS happened_at"
+             WHERE status = 'pending' AND started_at <= $1 AND {CLOCKED} AND (previous_subscription_id IS NULL \
+             OR NOT EXISTS (SELECT 1 FROM subscriptions earlier WHERE earlier.id = subscriptions.previous_subscription_id \
+             AND earlier.status IN ('active', 'paused'))) \
+             RETURNING id, started_at AS happened_at"
         );
         let ended = format!(
             "UPDATE subscriptions SET status = 'terminated', ended_at = ending_at, updated_at = $1 \
-             WHERE status IN ('pending', 'active', 'paused') AND ending_at <= $1 AND {CLOCKED} \
-             RETURNING id, ending_at AS happened_at"
+             WHERE (status IN ('active', 'paused') OR (status = 'pending' AND (started_at IS NULL OR started_at > $1))) \
+             AND ending_at <= $1 AND {CLOCKED} RETURNING id, ending_at AS happened_at"
         );
+        let updates = [(started, "subscription.activated"), (ended, "subscription.ended")];
         let mut done = Vec::new();
-        for (update, what) in [(started, "subscription.activated"), (ended, "subscription.ended")] {
-            let rows =
-                sqlx::query(AssertSqlSafe(update)).bind(now.0).bind(&scope).fetch_all(write.connection()).await?;
-            for row in &rows {
-                done.push(Done { at: row.instant("happened_at")?, what: what.into(), id: row.text("id")? });
+        loop {
+            let before = done.len();
+            for (update, what) in &updates {
+                let query = sqlx::query(AssertSqlSafe(update.clone())).bind(now.0).bind(&scope);
+                for row in &query.fetch_all(write.connection()).await? {
+                    done.push(Done { at: row.instant("happened_at")?, what: (*what).into(), id: row.text("id")? });
+                }
+            }
+            if done.len() == before {
+                break;
             }
         }
         write.commit().await?;

@@ -44,6 +44,9 @@ pub struct SubscriptionRecord {
     /// The plan before the last change.
     #[schema(value_type = Option<uuid::Uuid>)]
     pub previous_plan_id: Option<PlanId>,
+    /// The subscription that this one goes on from, with the plan before: a plan change ends one and starts the next.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub previous_subscription_id: Option<SubscriptionId>,
     /// For people.
     pub name: Option<String>,
     /// `pending`, `active`, `paused`, `canceled` or `terminated`.
@@ -61,6 +64,9 @@ pub struct SubscriptionRecord {
     /// As sent.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub subscription_at: Option<Timestamp>,
+    /// The first start, also over plan changes: periods and the trial are counted from it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub anchor_at: Option<Timestamp>,
     /// First instant of usage; while pending the planned one.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub started_at: Option<Timestamp>,
@@ -85,6 +91,9 @@ pub struct SubscriptionRecord {
     /// When its trial ended.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub trial_ended_at: Option<Timestamp>,
+    /// Whether its end is that of a plan change: another subscription goes on from it.
+    #[serde(skip)]
+    pub ended_by_change: bool,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -101,6 +110,7 @@ impl SubscriptionRecord {
             customer_id: row.parsed("customer_id")?,
             plan_id: row.parsed("plan_id")?,
             previous_plan_id: row.optional_parsed("previous_plan_id")?,
+            previous_subscription_id: row.optional_parsed("previous_subscription_id")?,
             name: row.optional_text("name")?,
             status: row.named("status")?,
             billing_time: row.named("billing_time")?,
@@ -108,6 +118,7 @@ impl SubscriptionRecord {
             trial_period_days: row.small("trial_period_days")?,
             on_termination_action: row.named("on_termination_action")?,
             subscription_at: row.optional_instant("subscription_at")?,
+            anchor_at: row.optional_instant("anchor_at")?,
             started_at: row.optional_instant("started_at")?,
             ending_at: row.optional_instant("ending_at")?,
             ended_at: row.optional_instant("ended_at")?,
@@ -116,6 +127,7 @@ impl SubscriptionRecord {
             resumed_at: row.optional_instant("resumed_at")?,
             downgraded_at: row.optional_instant("downgraded_at")?,
             trial_ended_at: row.optional_instant("trial_ended_at")?,
+            ended_by_change: row.flag("ended_by_change")?,
             created_at: row.instant("created_at")?,
             updated_at: row.instant("updated_at")?,
         })
@@ -252,6 +264,9 @@ impl SubscriptionUpdate {
             }
         }
         checks.days("trial_period_days", self.trial_period_days.unwrap_or(0));
+        if kept.ended_by_change && self.ending_at.is_some_and(|end| end != kept.ending_at) {
+            checks.broken("ending_at", "a plan change is planned for the end of the period", Value::Null);
+        }
         self.check_own(&mut checks, kept);
         if kept.status != SubscriptionStatus::Pending {
             self.check_frozen(&mut checks, kept);

@@ -1,6 +1,6 @@
 //! Bad requests on every route: a precise 4xx, never a panic, never a 5xx, nothing stored.
 
-use crate::world::{ADMIN, World};
+use super::world::{ADMIN, World};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use proptest::prelude::*;

@@ -1,6 +1,6 @@
 //! Bulk readers for rating and billing.
 
-use crate::world::World;
+use super::world::World;
 use catalog::BillingScope;
 use catalog::customer::wire::CustomerCreate;
 use catalog::subscription::wire::SubscriptionCreate;

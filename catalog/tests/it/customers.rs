@@ -1,6 +1,6 @@
 //! Customers.
 
-use crate::world::{World, at};
+use super::world::{World, at};
 use catalog::BillingScope;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! `Idempotency-Key`: one effect and one answer, also when requests come at once.
 
-use crate::world::{World, at};
+use super::world::{World, at};
 use catalog::Catalog;
 use domain::ids::OrganizationId;
 use domain::time::MICROS_PER_SECOND;

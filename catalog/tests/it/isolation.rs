@@ -1,6 +1,6 @@
 //! I8: no credential, id or filter of one organization reaches another's data. All ids and codes may repeat across them.
 
-use crate::world::{Tenant, World, id_of};
+use super::world::{Tenant, World, id_of};
 use catalog::BillingScope;
 use proptest::prelude::*;
 use serde_json::{Value, json};

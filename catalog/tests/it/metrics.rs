@@ -1,6 +1,6 @@
 //! Billable metrics, their filters and versions.
 
-use crate::world::{Tenant, World, id_of};
+use super::world::{Tenant, World, id_of};
 use catalog::{BillingCatalog, BillingScope};
 use domain::ids::MetricId;
 use serde_json::{Value, json};

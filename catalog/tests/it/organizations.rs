@@ -1,6 +1,6 @@
 //! Organizations, API keys, the sandbox clock.
 
-use crate::world::{World, at, id_of};
+use super::world::{World, at, id_of};
 use async_trait::async_trait;
 use catalog::{ClockMoved, Done};
 use domain::ids::OrganizationId;

@@ -1,6 +1,6 @@
 //! Plans, their charges and versions, and simulation.
 
-use crate::world::{Tenant, World, id_of};
+use super::world::{Tenant, World, id_of};
 use catalog::BillingScope;
 use domain::ids::PlanId;
 use serde_json::{Value, json};
@@ -20,6 +20,7 @@ async fn a_plan_is_kept_with_all_its_options() {
     let world = World::new().await;
     let tenant = world.tenant("Acme").await;
     let metric = tenant.metric("m").await;
+    tenant.post("/v1/taxes/", json!({"code": "vat", "name": "VAT", "rate": "0.2"})).await.expect(201);
     let mut body = json!({
         "code": "p", "name": "P", "description": "d", "interval": "semiannual", "amount_cents": 4900, "currency": "EUR",
         "trial_period_days": 14, "pay_in_advance": true, "bill_charges_monthly": true, "tax_codes": ["vat"],

@@ -1,7 +1,6 @@
 //! What the event path knows: at once after own writes, within a second after those of another process.
 
-use crate::world::World;
-use catalog::{Catalog, Database};
+use super::world::World;
 use domain::ids::OrganizationId;
 use domain::snapshot::{MetricEntry, SnapshotCell};
 use serde_json::{Value, json};
@@ -53,7 +52,7 @@ async fn dimensions_are_all_keys_of_filters_and_groups_and_growing_them_makes_a_
 async fn writes_of_another_process_are_seen_within_a_second_and_by_a_miss_at_once() {
     let world = World::new().await;
     let tenant = world.tenant("Acme").await;
-    let other = Catalog::open(Database::open_in(world.directory.path()).await.unwrap()).await.unwrap();
+    let other = world.other_process().await;
     let cell = other.snapshot();
 
     tenant.metric("missed").await;
@@ -90,8 +89,7 @@ async fn a_catalog_opened_again_knows_what_it_knew() {
     let tenant = world.tenant("Acme").await;
     tenant.metric("m").await;
     let before = world.catalog.snapshot().current();
-    let again =
-        Catalog::open(Database::open_in(world.directory.path()).await.unwrap()).await.unwrap().snapshot().current();
+    let again = world.other_process().await.snapshot().current();
     assert_eq!(again.version, before.version);
     assert_eq!(again.keys.len(), before.keys.len());
     assert_eq!(again.organizations[&tenant.organization].metrics, before.organizations[&tenant.organization].metrics);

@@ -1,6 +1,6 @@
 //! Subscriptions and their states.
 
-use crate::world::{Tenant, World, at};
+use super::world::{Tenant, World, at};
 use catalog::BillingScope;
 use domain::catalog::Subscription;
 use serde_json::{Value, json};

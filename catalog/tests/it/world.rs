@@ -1,4 +1,4 @@
-//! A catalog on a fresh file, and requests to its routes.
+//! A catalog on a fresh database, and requests to its routes.
 
 use axum::Router;
 use axum::body::Body;
@@ -9,8 +9,10 @@ use domain::time::Timestamp;
 use http_api::{AuthState, FixedClock, Secret};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
+use test_postgres::TestPostgres;
 use tower::ServiceExt;
 
 pub const ADMIN: &str = "0123456789abcdef0123456789abcdef";
@@ -20,6 +22,9 @@ pub struct World {
     pub state: CatalogState,
     pub clock: Arc<FixedClock>,
     pub router: Router,
+    /// Opens the same database as another process does.
+    pub url: String,
+    /// Where an embedded database lies; empty on a server.
     pub directory: TempDir,
 }
 
@@ -59,15 +64,28 @@ pub fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
 }
 
+/// A new database of the kind that the module is named after.
+async fn database_url(directory: &Path) -> String {
+    if module_path!().contains("postgres") {
+        return TestPostgres::shared().database().await.unwrap();
+    }
+    format!("sqlite://{}", directory.join("ledger.db").display())
+}
+
 impl World {
+    /// The same database as another process sees it.
+    pub async fn other_process(&self) -> Catalog {
+        Catalog::open(Database::open(&self.url).await.unwrap()).await.unwrap()
+    }
+
     pub async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
     pub async fn with(change: impl FnOnce(&mut CatalogState)) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let database = Database::open_in(directory.path()).await.unwrap();
-        let catalog = Catalog::open(database).await.unwrap();
+        let url = database_url(directory.path()).await;
+        let catalog = Catalog::open(Database::open(&url).await.unwrap()).await.unwrap();
         let clock = FixedClock::at(at("2026-03-10T12:00:00Z"));
         let auth = AuthState::new(catalog.snapshot(), Some(Secret::new(ADMIN)), clock.clone());
         let mut state = CatalogState::new(catalog.clone(), auth);
@@ -76,7 +94,7 @@ impl World {
         let operations = catalog::operations(&document);
         let routed: Vec<_> = operations.iter().map(|(method, path)| (method.clone(), path.as_str())).collect();
         let router = catalog::router(state.clone()).merge(catalog::not_built(&routed));
-        Self { catalog, state, clock, router: http_api::finish(router), directory }
+        Self { catalog, state, clock, router: http_api::finish(router), url, directory }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {

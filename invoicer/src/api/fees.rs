@@ -2,17 +2,18 @@
 
 use super::InvoicerState;
 use super::invoices::page_of;
-use super::wire::{EventRecord, FeeRecord, ProofRecord};
+use super::wire::{EventRecord, FeeRecord, FeeUpdate, ProofRecord};
 use crate::ledger::fees::{self, FeeFilter, StoredFee};
 use aggregator::reads::PageRequest;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
-use http_api::{ApiError, Authenticated, ListParams, PathArguments, QueryArguments, collection, total_count};
+use catalog::audit::{Change, written_down};
+use http_api::{ApiError, Authenticated, JsonBody, ListParams, PathArguments, QueryArguments, collection, total_count};
 
 pub(super) fn routes() -> Router<InvoicerState> {
-    let router = collection(Router::new(), "/v1/fees", get(list)).route("/v1/fees/{fee_id}", get(read));
+    let router = collection(Router::new(), "/v1/fees", get(list)).route("/v1/fees/{fee_id}", get(read).put(update));
     let router = collection(router, "/v1/fees/{fee_id}/proof", get(proof));
     collection(router, "/v1/fees/{fee_id}/events", get(events))
 }
@@ -70,6 +71,31 @@ async fn read(
     Ok(Json(FeeRecord::read(&find(&caller, &state, &path).await?)?))
 }
 
+/// Changes text and payment state of a fee. What it and its taxes amount to is Tollgate's alone.
+#[utoipa::path(put, path = "/v1/fees/{fee_id}", tag = "Fees", security(("api_key" = [])),
+    params(("fee_id" = uuid::Uuid, Path)), request_body = FeeUpdate,
+    responses((status = 200, body = FeeRecord), (status = 401), (status = 404), (status = 422)))]
+async fn update(
+    caller: Authenticated,
+    State(state): State<InvoicerState>,
+    path: PathArguments,
+    JsonBody(change): JsonBody<FeeUpdate>,
+) -> Result<Json<FeeRecord>, ApiError> {
+    change.check()?;
+    let id = path.id("fee_id")?;
+    let mut write = state.runs.database().write().await?;
+    let before = fees::get(write.connection(), caller.organization, id).await?;
+    let before = FeeRecord::read(&before.ok_or_else(|| ApiError::not_found("Fee"))?)?;
+    let description = change.description.as_deref();
+    fees::update(write.connection(), id, description, change.payment_status, caller.now).await?;
+    let after = fees::get(write.connection(), caller.organization, id).await?;
+    let after = FeeRecord::read(&after.ok_or_else(|| ApiError::not_found("Fee"))?)?;
+    let logged = Change { resource: "fee", before: Some(&before), after: Some(&after) };
+    written_down(&mut write, caller.organization, id, logged, caller.now).await?;
+    write.commit().await?;
+    Ok(Json(after))
+}
+
 /// Counts the fee again, event by event, at the cut it was rated at.
 #[utoipa::path(get, path = "/v1/fees/{fee_id}/proof", tag = "Fees", security(("api_key" = [])),
     params(("fee_id" = uuid::Uuid, Path)),
@@ -109,5 +135,5 @@ async fn find(caller: &Authenticated, state: &InvoicerState, path: &PathArgument
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(list, read, proof, events))]
+#[openapi(paths(list, read, update, proof, events))]
 pub(super) struct Document;

@@ -1,13 +1,20 @@
 //! Runs, invoices, fees and proofs as the contract and the additions spell them: amounts and quantities as strings in their
 //! shortest exact form, instants in RFC 3339.
 
+mod actions;
 mod fee;
 mod invoice;
 mod preview;
 mod proof;
 mod run;
+mod tax;
 
-pub use fee::FeeRecord;
+pub(crate) use actions::outcome_of;
+pub use actions::{
+    BulkFinalizeResponse, BulkInvoices, BulkVoidResponse, InvoiceUpdate, OneOffInvoiceCreate, SendReminderResponse,
+    SettlementRecord,
+};
+pub use fee::{FeeRecord, FeeUpdate};
 pub use invoice::{InvoiceRecord, LineItem};
 pub use preview::{InvoicePreviewRecord, InvoicePreviewRequest};
 pub use proof::{EventRecord, ProofRecord};

@@ -54,6 +54,8 @@ fn subscription(customer: &Customer, plan: &RatablePlan) -> Subscription {
         created_at: at("2026-01-01T00:00:00Z"),
         pay_in_advance: false,
         trial_period_days: 0,
+        anchor_at: None,
+        ending: domain::catalog::Ending::Bills,
     }
 }
 
@@ -79,8 +81,9 @@ fn month<'a>(
         due_at: if in_advance { period.start } else { period.end },
         share: Proration::WHOLE,
         after: None::<Frontier>,
+        closes: None,
     };
-    PricedDue { due, subscription, customer, plan, as_of: at(FEBRUARY) }
+    PricedDue { due, subscription, customer, plan, entity: None, as_of: at(FEBRUARY) }
 }
 
 fn usage_fee(line: &PlannedLine, amount: i64) -> Fee {
@@ -90,7 +93,7 @@ fn usage_fee(line: &PlannedLine, amount: i64) -> Fee {
 /// The invoice with one usage fee of `cents` for each stretch of usage.
 fn made(planned: &PlannedInvoice, as_of: &str, cents: i64) -> Result<Invoice, MoneyError> {
     let planned = PlannedInvoice { as_of: at(as_of), ..planned.clone() };
-    assemble(&planned, None, |line| Ok(vec![usage_fee(line, cents)]))
+    assemble(&planned, None, Vec::new(), |line, _| Ok(vec![usage_fee(line, cents)]), |_| Ok(Vec::new()))
 }
 
 const JANUARY: &str = "2026-01-01T00:00:00Z";

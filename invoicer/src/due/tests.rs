@@ -61,6 +61,8 @@ impl World {
             created_at: at(started_at),
             pay_in_advance: false,
             trial_period_days: 0,
+            anchor_at: None,
+            ending: domain::catalog::Ending::Bills,
         };
         Self { subscription, customer, plans: vec![ratable(plan)] }
     }
@@ -72,7 +74,12 @@ impl World {
     }
 
     fn due(&self, frontiers: &Frontiers, as_of: Timestamp, reach: Reach) -> DueList {
-        let billable = Billable { subscription: &self.subscription, customer: &self.customer, plans: &self.plans };
+        let billable = Billable {
+            subscription: &self.subscription,
+            customer: &self.customer,
+            plans: &self.plans,
+            terms: &BillingTerms::default(),
+        };
         due_of(billable, frontiers, as_of, reach).unwrap()
     }
 

@@ -1,31 +1,46 @@
-//! Drafts whose days of grace are over: reading them, and finalizing them with usage rated anew.
+//! Drafts: reading those whose days of grace are over, and writing them with usage rated anew, issued or not.
 //!
-//! A draft is replaced by what it is at its new cut in one transaction: its usage fees are written anew, it gets a number and
-//! is issued. The draft's version guards it: of two runs that finalize it one writes nothing.
+//! A draft is replaced by what it is at its new cut in one transaction: its usage and commitment fees are written anew; when it is
+//! issued it gets a number. The draft's version guards it: of two that change it one writes nothing.
 
 use super::LedgerError;
 use super::bulk::placeholders;
 use super::invoices::{COLUMNS, StoredInvoice, attach_fees, invoice_of};
-use super::write::{self, BatchContext, DEFAULT_PREFIX, FeeOwner, fee_row, payment_with, take_numbers};
+use super::write::{self, BatchContext, FeeOwner, Issuer, fee_row, payment_with, take_numbers};
 use crate::model::{Fee, InvoiceStatus};
+use crate::tax::InvoiceTaxes;
 use domain::ids::OrganizationId;
 use domain::money::MinorUnits;
 use domain::time::Timestamp;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
-/// A draft as it is to be issued.
+/// A draft as it is to be from now on: issued, or a draft still.
 #[derive(Clone, Debug)]
-pub struct FinalizedDraft {
+pub struct ReworkedDraft {
     /// Tenant.
     pub organization: OrganizationId,
     /// The draft as it was read.
     pub draft: StoredInvoice,
-    /// Finalized, or paid when nothing is due.
+    /// Draft, finalized, or paid when nothing is due.
     pub status: InvoiceStatus,
-    /// Its usage fees, rated anew, each with the line it stands on.
-    pub usage: Vec<(i64, Fee)>,
-    /// Σ of its fees.
+    /// When it is issued.
+    pub issued_at: Timestamp,
+    /// By when to pay.
+    pub due_date: Timestamp,
+    /// Its usage and commitment fees, rated anew, each with the line it stands on.
+    pub anew: Vec<(i64, Fee)>,
+    /// Σ of all its fees.
+    pub subtotal: MinorUnits,
+    /// What its taxes come to.
+    pub taxes: InvoiceTaxes,
+    /// What is due.
     pub total: MinorUnits,
+}
+
+impl ReworkedDraft {
+    fn issuer(&self) -> Issuer {
+        Issuer { organization: self.organization, entity: self.draft.entity }
+    }
 }
 
 /// The drafts to be issued at or before `as_of`, in the order of issue; of one organization, or of all.
@@ -69,44 +84,51 @@ pub async fn next_issue(
     Ok(row.map(|row| row.try_get("issued_at")).transpose()?.map(Timestamp))
 }
 
-/// Issues these drafts; answers false when another run has changed one: roll back then.
+/// Writes these drafts as they are to be; answers false when another has changed one meanwhile: roll back then.
 ///
 /// # Errors
 /// As the database; roll back then too.
-pub async fn finalize(
+pub async fn rewrite(
     connection: &mut AnyConnection,
     context: &BatchContext,
-    drafts: &[FinalizedDraft],
+    drafts: &[ReworkedDraft],
 ) -> Result<bool, LedgerError> {
-    let mut numbers = take_numbers(connection, drafts.iter().map(|draft| (draft.organization, draft.status))).await?;
+    let mut numbers = take_numbers(connection, drafts.iter().map(|draft| (draft.issuer(), draft.status))).await?;
     for draft in drafts {
-        let number = numbers.next_for(draft.organization, draft.status);
-        if !issue(connection, context, draft, number).await? {
+        let number = numbers.next_for(draft.issuer(), draft.status);
+        if !update(connection, context, draft, number).await? {
             return Ok(false);
         }
     }
-    replace_usage_fees(connection, context, drafts).await?;
+    replace_fees(connection, context, drafts).await?;
     Ok(true)
 }
 
-async fn issue(
+async fn update(
     connection: &mut AnyConnection,
     context: &BatchContext,
-    finalized: &FinalizedDraft,
-    number: Option<i64>,
+    reworked: &ReworkedDraft,
+    number: Option<(String, i64)>,
 ) -> Result<bool, LedgerError> {
-    let draft = &finalized.draft;
-    let paid_at = (finalized.status == InvoiceStatus::Paid).then_some(draft.issued_at.0);
+    let draft = &reworked.draft;
+    let paid_at = (reworked.status == InvoiceStatus::Paid).then_some(reworked.issued_at.0);
+    let (prefix, number) = number.unzip();
     let updated = sqlx::query(
-        "UPDATE invoices SET status = $1, number_prefix = $2, number = $3, subtotal_cents = $4, total_cents = $4,
-             paid_at = $5, updated_at = $6, version = version + 1
-         WHERE id = $7 AND version = $8 AND status = 'draft'",
+        "UPDATE invoices SET status = $1, number_prefix = $2, number = $3, subtotal_cents = $4, tax_cents = $5,
+             taxes = $6, total_cents = $7, paid_at = $8, issued_at = $9, due_date = $10, updated_at = $11,
+             version = version + 1
+         WHERE id = $12 AND version = $13 AND status = 'draft'",
     )
-    .bind(finalized.status.as_str())
-    .bind(DEFAULT_PREFIX)
+    .bind(reworked.status.as_str())
+    .bind(prefix)
     .bind(number)
-    .bind(finalized.total.0)
+    .bind(reworked.subtotal.0)
+    .bind(reworked.taxes.amount.0)
+    .bind(serde_json::to_string(&reworked.taxes.lines)?)
+    .bind(reworked.total.0)
     .bind(paid_at)
+    .bind(reworked.issued_at.0)
+    .bind(reworked.due_date.0)
     .bind(context.now.0)
     .bind(draft.id.to_string())
     .bind(draft.version)
@@ -115,28 +137,28 @@ async fn issue(
     Ok(updated.rows_affected() == 1)
 }
 
-async fn replace_usage_fees(
+async fn replace_fees(
     connection: &mut AnyConnection,
     context: &BatchContext,
-    drafts: &[FinalizedDraft],
+    drafts: &[ReworkedDraft],
 ) -> Result<(), LedgerError> {
     let list = placeholders(0, drafts.len());
-    let sql = format!("DELETE FROM fees WHERE fee_type = 'charge' AND invoice_id IN ({list})");
+    let sql = format!("DELETE FROM fees WHERE fee_type IN ('charge', 'commitment') AND invoice_id IN ({list})");
     let mut query = sqlx::query(AssertSqlSafe(sql));
-    for finalized in drafts {
-        query = query.bind(finalized.draft.id.to_string());
+    for reworked in drafts {
+        query = query.bind(reworked.draft.id.to_string());
     }
     query.execute(&mut *connection).await?;
     let mut rows = Vec::new();
-    for finalized in drafts {
+    for reworked in drafts {
         let owner = FeeOwner {
-            organization: finalized.organization,
-            invoice: finalized.draft.id,
-            customer: finalized.draft.customer,
-            currency: finalized.draft.currency,
-            status: finalized.status,
+            organization: reworked.organization,
+            invoice: reworked.draft.id,
+            customer: reworked.draft.customer,
+            currency: reworked.draft.currency,
+            status: reworked.status,
         };
-        for (line, fee) in &finalized.usage {
+        for (line, fee) in &reworked.anew {
             rows.push(fee_row(&owner, fee, *line, context)?);
         }
     }
@@ -148,7 +170,7 @@ async fn replace_usage_fees(
 async fn settle_other_fees(
     connection: &mut AnyConnection,
     context: &BatchContext,
-    drafts: &[FinalizedDraft],
+    drafts: &[ReworkedDraft],
 ) -> Result<(), LedgerError> {
     let paid: Vec<_> = drafts.iter().filter(|draft| draft.status == InvoiceStatus::Paid).collect();
     if paid.is_empty() {
@@ -158,8 +180,8 @@ async fn settle_other_fees(
     let sql = format!("UPDATE fees SET payment_status = $1, updated_at = $2 WHERE invoice_id IN ({list})");
     let payment = payment_with(InvoiceStatus::Paid).as_str();
     let mut query = sqlx::query(AssertSqlSafe(sql)).bind(payment).bind(context.now.0);
-    for finalized in paid {
-        query = query.bind(finalized.draft.id.to_string());
+    for reworked in paid {
+        query = query.bind(reworked.draft.id.to_string());
     }
     query.execute(connection).await?;
     Ok(())

@@ -4,6 +4,7 @@ use super::bulk::query_with;
 use super::invoices::PageOf;
 use super::{LedgerError, read_currency, read_uuid};
 use crate::model::{FeeKind, FeePayment, FeeVersions};
+use crate::tax::AppliedTax;
 use domain::ids::{ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId, PlanId, SubscriptionId};
 use domain::money::{Currency, MinorUnits};
 use domain::position::Cut;
@@ -77,6 +78,12 @@ pub struct StoredFee {
     pub versions: FeeVersions,
     /// What explains the amount; a JSON object.
     pub properties: String,
+    /// The taxes it bears.
+    pub taxes: Vec<AppliedTax>,
+    /// What they come to, for showing: rounded by itself (I5).
+    pub tax: MinorUnits,
+    /// The fee of a closed period that it corrects.
+    pub adjusts: Option<FeeId>,
     /// Paid or not.
     pub payment: FeePayment,
     /// When it was written.
@@ -85,10 +92,10 @@ pub struct StoredFee {
     pub updated_at: Timestamp,
 }
 
-pub(super) const SELECT: &str = "SELECT f.id, f.organization_id, f.invoice_id, f.customer_id, f.subscription_id, f.fee_type, f.plan_id, f.charge_id, f.line_key, f.line, \
+pub(crate) const SELECT: &str = "SELECT f.id, f.organization_id, f.invoice_id, f.customer_id, f.subscription_id, f.fee_type, f.plan_id, f.charge_id, f.line_key, f.line, \
     f.period_start, f.period_end, f.description, f.metric_code, f.units, f.unit_amount_cents, f.amount_cents, \
     f.precise_amount_cents, f.currency, f.events_count, f.event_fingerprint, f.plan_version, f.metric_version, \
-    f.properties, f.payment_status, f.created_at, f.updated_at, c.positions \
+    f.properties, f.tax_cents, f.taxes, f.adjusted_fee_id, f.payment_status, f.created_at, f.updated_at, c.positions \
     FROM fees f LEFT JOIN rating_cuts c ON c.id = f.cut_id";
 
 /// A page of fees and the number of all that match.
@@ -138,6 +145,30 @@ pub async fn get_of_any(connection: &mut AnyConnection, id: FeeId) -> Result<Opt
     let sql = format!("{SELECT} WHERE f.id = $1");
     let query = sqlx::query(AssertSqlSafe(sql)).bind(id.to_string());
     query.fetch_optional(connection).await?.as_ref().map(fee_of).transpose()
+}
+
+/// Changes text and payment state.
+///
+/// # Errors
+/// As the database.
+pub async fn update(
+    connection: &mut AnyConnection,
+    id: FeeId,
+    description: Option<&str>,
+    payment: Option<FeePayment>,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    sqlx::query(
+        "UPDATE fees SET description = COALESCE($2, description), payment_status = COALESCE($3, payment_status),
+             updated_at = $4 WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .bind(description.map(str::to_owned))
+    .bind(payment.map(|payment| payment.as_str().to_owned()))
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 fn condition(organization: OrganizationId, filter: &FeeFilter) -> (String, Vec<String>) {
@@ -196,6 +227,12 @@ pub(super) fn fee_of(row: &AnyRow) -> Result<StoredFee, LedgerError> {
                 .transpose()?,
         },
         properties: row.try_get("properties")?,
+        taxes: match row.try_get::<&str, _>("taxes")? {
+            "[]" => Vec::new(),
+            taxes => serde_json::from_str(taxes)?,
+        },
+        tax: MinorUnits(row.try_get("tax_cents")?),
+        adjusts: optional(row, "adjusted_fee_id")?,
         payment: row.try_get::<&str, _>("payment_status")?.parse()?,
         created_at: Timestamp(row.try_get("created_at")?),
         updated_at: Timestamp(row.try_get("updated_at")?),

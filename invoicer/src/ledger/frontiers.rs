@@ -35,6 +35,8 @@ pub struct FrontierMove {
     pub after: Option<Frontier>,
     /// Where it stands then.
     pub to: Frontier,
+    /// Whether late usage before it was held back: then it is looked at from the same cut again.
+    pub looks_again: bool,
 }
 
 /// Frontiers of many subscriptions.
@@ -99,28 +101,30 @@ fn collect(rows: &[AnyRow]) -> Result<FrontierMap, LedgerError> {
     Ok(map)
 }
 
-/// Moves frontiers; answers false, with some of them moved, when one did not stand where it had to: roll back then.
+/// Moves frontiers, billed at the cut of this id; answers false, with some of them moved, when one did not stand where it had to: roll back then.
 ///
 /// # Errors
 /// As the database.
 pub async fn advance(
     connection: &mut AnyConnection,
+    cut_id: &str,
     moves: &BTreeMap<FrontierKey, FrontierMove>,
 ) -> Result<bool, LedgerError> {
     let insert = BulkInsert {
         table: "billing_frontiers",
-        columns: "subscription_id, part, chain, organization_id, starts_at, until_at, moved_from",
+        columns: "subscription_id, part, chain, organization_id, starts_at, until_at, moved_from, cut_id",
         // A first move has no moved_from: it never equals, so it never overwrites what another run wrote first.
         tail: "ON CONFLICT (subscription_id, part, chain) DO UPDATE
-               SET until_at = excluded.until_at, moved_from = excluded.moved_from
+               SET until_at = excluded.until_at, moved_from = excluded.moved_from,
+                   cut_id = CASE WHEN excluded.cut_id = '' THEN billing_frontiers.cut_id ELSE excluded.cut_id END
                WHERE billing_frontiers.until_at = excluded.moved_from",
     };
-    let rows = moves.iter().map(|(key, step)| row_of(key, step)).collect();
+    let rows = moves.iter().map(|(key, step)| row_of(key, step, cut_id)).collect();
     let moved = insert.run(connection, rows).await?;
     Ok(moved == moves.len() as u64)
 }
 
-fn row_of(key: &FrontierKey, step: &FrontierMove) -> Vec<Cell> {
+fn row_of(key: &FrontierKey, step: &FrontierMove, cut_id: &str) -> Vec<Cell> {
     vec![
         Cell::Text(key.subscription.to_string()),
         Cell::Text(part_text(key.part).into()),
@@ -129,6 +133,7 @@ fn row_of(key: &FrontierKey, step: &FrontierMove) -> Vec<Cell> {
         Cell::Int(step.to.starts_at.0),
         Cell::Int(step.to.until.0),
         Cell::MaybeInt(step.after.map(|frontier| frontier.until.0)),
+        Cell::Text(if step.looks_again { String::new() } else { cut_id.to_owned() }),
     ]
 }
 
@@ -136,6 +141,7 @@ fn part_text(part: Part) -> &'static str {
     match part {
         Part::PlanFee => "plan_fee",
         Part::Usage => "usage",
+        Part::Commitment => "commitment",
     }
 }
 
@@ -143,6 +149,7 @@ fn part_of(text: &str) -> Result<Part, LedgerError> {
     match text {
         "plan_fee" => Ok(Part::PlanFee),
         "usage" => Ok(Part::Usage),
+        "commitment" => Ok(Part::Commitment),
         _ => Err(LedgerError::corrupt("billing_frontiers.part", text)),
     }
 }

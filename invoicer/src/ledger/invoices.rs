@@ -4,12 +4,14 @@ use super::{LedgerError, fees, read_currency, read_uuid};
 use crate::ledger::bulk::{placeholders, query_with};
 use crate::ledger::fees::StoredFee;
 use crate::model::{InvoiceKind, InvoiceStatus};
+use crate::tax::TaxLine;
 use domain::ids::{CustomerId, InvoiceId, OrganizationId, SubscriptionId};
 use domain::money::{Currency, MinorUnits};
 use domain::time::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::HashMap;
+use uuid::Uuid;
 
 /// Which invoices.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,8 +73,26 @@ pub struct StoredInvoice {
     pub paid_at: Option<Timestamp>,
     /// Σ fees.
     pub subtotal: MinorUnits,
-    /// What is due.
+    /// Taken off by coupons.
+    pub coupons: MinorUnits,
+    /// Taxes.
+    pub tax: MinorUnits,
+    /// Each tax.
+    pub taxes: Vec<TaxLine>,
+    /// Billed before by thresholds.
+    pub progressive_credit: MinorUnits,
+    /// Taken off by credit notes.
+    pub credit_notes: MinorUnits,
+    /// Paid from wallets.
+    pub prepaid_credit: MinorUnits,
+    /// What is due: subtotal − coupons + taxes − progressive credit − credit notes − wallets (I5).
     pub total: MinorUnits,
+    /// Who issues it; absent: the organization itself.
+    pub entity: Option<Uuid>,
+    /// When it was taken back.
+    pub voided_at: Option<Timestamp>,
+    /// The voided invoice that it replaces.
+    pub regenerated_from: Option<InvoiceId>,
     /// Grows with each change.
     pub version: i64,
     /// When it was written.
@@ -84,8 +104,9 @@ pub struct StoredInvoice {
 }
 
 pub(super) const COLUMNS: &str = "id, customer_id, subscription_id, invoice_type, status, currency, number_prefix, number, \
-    due_at, period_start, period_end, issued_at, due_date, paid_at, subtotal_cents, total_cents, version, created_at, \
-    updated_at";
+    due_at, period_start, period_end, issued_at, due_date, paid_at, subtotal_cents, coupons_cents, tax_cents, taxes, \
+    progressive_credit_cents, credit_notes_cents, prepaid_credit_cents, total_cents, billing_entity, voided_at, \
+    regenerated_from, version, created_at, updated_at";
 
 /// A page of invoices and the number of all that match: three queries.
 ///
@@ -195,12 +216,29 @@ pub(super) fn invoice_of(row: &AnyRow) -> Result<StoredInvoice, LedgerError> {
         due_date: Timestamp(row.try_get("due_date")?),
         paid_at: row.try_get::<Option<i64>, _>("paid_at")?.map(Timestamp),
         subtotal: MinorUnits(row.try_get("subtotal_cents")?),
+        coupons: MinorUnits(row.try_get("coupons_cents")?),
+        tax: MinorUnits(row.try_get("tax_cents")?),
+        taxes: serde_json::from_str(row.try_get("taxes")?)?,
+        progressive_credit: MinorUnits(row.try_get("progressive_credit_cents")?),
+        credit_notes: MinorUnits(row.try_get("credit_notes_cents")?),
+        prepaid_credit: MinorUnits(row.try_get("prepaid_credit_cents")?),
         total: MinorUnits(row.try_get("total_cents")?),
+        entity: entity_of(row.try_get("billing_entity")?)?,
+        voided_at: row.try_get::<Option<i64>, _>("voided_at")?.map(Timestamp),
+        regenerated_from: row
+            .try_get::<Option<&str>, _>("regenerated_from")?
+            .map(|text| text.parse().map_err(|_| LedgerError::corrupt("invoices.regenerated_from", text)))
+            .transpose()?,
         version: row.try_get("version")?,
         created_at: Timestamp(row.try_get("created_at")?),
         updated_at: Timestamp(row.try_get("updated_at")?),
         fees: Vec::new(),
     })
+}
+
+fn entity_of(text: &str) -> Result<Option<Uuid>, LedgerError> {
+    let parse = |text: &str| text.parse().map_err(|_| LedgerError::corrupt("invoices.billing_entity", text));
+    (!text.is_empty()).then(|| parse(text)).transpose()
 }
 
 /// `INV-000001`; longer past a million, and ordered by number, never by this text.

@@ -4,7 +4,7 @@
 //! has been released is never edited: the next one is added behind it.
 //!
 //! **I4 lives here**, three times over: `billing_frontiers` moves only from where the writer believed it to be; a fee is
-//! unique per subscription, kind, charge, line and period start; an invoice per customer, currency, entity, due instant and
+//! unique per subscription, kind, charge, line and period start, as long as its invoice is not voided; an invoice per customer, currency, entity, due instant and
 //! the first thing on it. Numbers are unique per organization and prefix.
 
 /// Name under which the migrations are counted.
@@ -52,6 +52,7 @@ CREATE TABLE billing_frontiers (
     starts_at BIGINT NOT NULL,
     until_at BIGINT NOT NULL,
     moved_from BIGINT,
+    cut_id TEXT NOT NULL,
     PRIMARY KEY (subscription_id, part, chain),
     CHECK (starts_at <= until_at)
 );
@@ -83,7 +84,15 @@ CREATE TABLE invoices (
     due_date BIGINT NOT NULL,
     paid_at BIGINT,
     subtotal_cents BIGINT NOT NULL,
+    coupons_cents BIGINT NOT NULL DEFAULT 0,
+    tax_cents BIGINT NOT NULL,
+    progressive_credit_cents BIGINT NOT NULL DEFAULT 0,
+    credit_notes_cents BIGINT NOT NULL DEFAULT 0,
+    prepaid_credit_cents BIGINT NOT NULL DEFAULT 0,
     total_cents BIGINT NOT NULL,
+    taxes TEXT NOT NULL,
+    voided_at BIGINT,
+    regenerated_from TEXT UNIQUE REFERENCES invoices (id),
     run_id TEXT REFERENCES billing_runs (id),
     version BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
@@ -91,7 +100,11 @@ CREATE TABLE invoices (
     UNIQUE (organization_id, customer_id, currency, billing_entity, due_at, occasion),
     UNIQUE (organization_id, number_prefix, number),
     CHECK (period_start <= period_end),
-    CHECK (status IN ('draft', 'voided') OR number IS NOT NULL)
+    CHECK (status IN ('draft', 'voided') OR number IS NOT NULL),
+    CHECK (total_cents = subtotal_cents - coupons_cents + tax_cents - progressive_credit_cents - credit_notes_cents
+        - prepaid_credit_cents),
+    CHECK ((status = 'paid') = (paid_at IS NOT NULL)),
+    CHECK ((status = 'voided') = (voided_at IS NOT NULL))
 );
 CREATE INDEX invoices_by_creation ON invoices (organization_id, created_at, id);
 CREATE INDEX invoices_in_draft ON invoices (issued_at) WHERE status = 'draft';
@@ -123,12 +136,36 @@ CREATE TABLE fees (
     plan_version BIGINT NOT NULL,
     metric_version BIGINT,
     properties TEXT NOT NULL,
+    tax_cents BIGINT NOT NULL,
+    taxes TEXT NOT NULL,
+    adjusted_fee_id TEXT,
+    voided BIGINT NOT NULL DEFAULT 0,
     payment_status TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
-    UNIQUE (subscription_id, fee_type, charge_id, line_hash, period_start),
     CHECK (period_start <= period_end)
 );
+CREATE UNIQUE INDEX fees_once ON fees (subscription_id, fee_type, charge_id, line_hash, period_start) WHERE voided = 0;
 CREATE INDEX fees_of_invoice ON fees (invoice_id, line);
 CREATE INDEX fees_by_creation ON fees (organization_id, created_at, id);
+
+CREATE TABLE invoice_settlements (
+    id TEXT NOT NULL PRIMARY KEY,
+    organization_id TEXT NOT NULL,
+    invoice_id TEXT NOT NULL REFERENCES invoices (id),
+    settlement_type TEXT NOT NULL,
+    source_id TEXT NOT NULL,
+    amount_cents BIGINT NOT NULL CHECK (amount_cents > 0),
+    created_at BIGINT NOT NULL,
+    UNIQUE (invoice_id, settlement_type, source_id)
+);
+
+CREATE TABLE invoice_reminders (
+    id TEXT NOT NULL PRIMARY KEY,
+    organization_id TEXT NOT NULL,
+    invoice_id TEXT NOT NULL REFERENCES invoices (id),
+    email TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX invoice_reminders_by_invoice ON invoice_reminders (invoice_id, created_at, id);
 ";

@@ -8,11 +8,13 @@ use super::bulk::{BulkInsert, Cell};
 use super::frontiers::{FrontierKey, FrontierMap, FrontierMove};
 use super::{LedgerError, frontiers};
 use crate::model::{Fee, FeePayment, Invoice, InvoiceStatus};
+use crate::tax::{exact_tax, rounded};
 use domain::ids::{BillingRunId, CustomerId, InvoiceId, OrganizationId};
 use domain::money::{Currency, MinorUnits};
 use domain::time::Timestamp;
 use sqlx::{AnyConnection, Row};
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// Before the counter in an invoice's number, where no billing entity has its own.
 pub const DEFAULT_PREFIX: &str = "INV";
@@ -48,18 +50,46 @@ pub async fn write(
     context: &BatchContext,
     invoices: &[NewInvoice],
 ) -> Result<bool, LedgerError> {
-    if !frontiers::advance(connection, &joined_moves(invoices)?).await? {
+    if !frontiers::advance(connection, &context.cut_id, &joined_moves(invoices)?).await? {
         return Ok(false);
     }
-    let issued = invoices.iter().map(|new| (new.invoice.organization, new.invoice.status));
-    let mut numbers = take_numbers(connection, issued).await?;
-    let rows = invoices.iter().map(|NewInvoice { invoice, .. }| {
-        invoice_row(invoice, numbers.next_for(invoice.organization, invoice.status), context)
-    });
-    INVOICES.run(connection, rows.collect()).await?;
-    insert_fees(connection, context, invoices.iter().map(|new| &new.invoice)).await?;
+    insert_all(connection, context, invoices.iter().map(|new| &new.invoice)).await?;
     count_in_run(connection, context, invoices).await?;
     Ok(true)
+}
+
+/// Writes invoices with their fees and, unless they are drafts, their numbers.
+///
+/// # Errors
+/// As the database; roll back then.
+pub async fn insert_all<'a>(
+    connection: &mut AnyConnection,
+    context: &BatchContext,
+    invoices: impl Iterator<Item = &'a Invoice> + Clone,
+) -> Result<(), LedgerError> {
+    let issued = invoices.clone().map(|invoice| (Issuer::of(invoice), invoice.status));
+    let mut numbers = take_numbers(connection, issued).await?;
+    let mut rows = Vec::new();
+    for invoice in invoices.clone() {
+        rows.push(invoice_row(invoice, numbers.next_for(Issuer::of(invoice), invoice.status), context)?);
+    }
+    INVOICES.run(connection, rows).await?;
+    insert_fees(connection, context, invoices).await
+}
+
+/// Whose numbers an invoice has: those of a billing entity, or of the organization itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Issuer {
+    /// Tenant.
+    pub organization: OrganizationId,
+    /// Its billing entity, if one issues.
+    pub entity: Option<Uuid>,
+}
+
+impl Issuer {
+    fn of(invoice: &Invoice) -> Self {
+        Self { organization: invoice.organization, entity: invoice.entity }
+    }
 }
 
 /// Of `invoices` those that `billed` leaves to be written: each must begin where its subscriptions are billed up to.
@@ -91,7 +121,10 @@ fn joined_moves(invoices: &[NewInvoice]) -> Result<BTreeMap<FrontierKey, Frontie
             None => {
                 joined.insert(*key, *step);
             }
-            Some(before) if Some(before.to.until) == step.after.map(|frontier| frontier.until) => before.to = step.to,
+            Some(before) if Some(before.to.until) == step.after.map(|frontier| frontier.until) => {
+                before.to = step.to;
+                before.looks_again |= step.looks_again;
+            }
             Some(_) => return Err(LedgerError::OutOfOrder { subscription: key.subscription }),
         }
     }
@@ -101,42 +134,49 @@ fn joined_moves(invoices: &[NewInvoice]) -> Result<BTreeMap<FrontierKey, Frontie
 /// Numbers taken for a batch, still to be given out in order.
 #[derive(Debug, Default)]
 pub struct Numbers {
-    next: BTreeMap<OrganizationId, i64>,
+    next: BTreeMap<Issuer, (String, i64)>,
 }
 
 impl Numbers {
-    /// The number of the next invoice of its organization; drafts have none.
-    pub fn next_for(&mut self, organization: OrganizationId, status: InvoiceStatus) -> Option<i64> {
+    /// Prefix and number of the issuer's next invoice; drafts have none.
+    pub fn next_for(&mut self, issuer: Issuer, status: InvoiceStatus) -> Option<(String, i64)> {
         if status == InvoiceStatus::Draft {
             return None;
         }
-        let next = self.next.get_mut(&organization)?;
+        let (prefix, next) = self.next.get_mut(&issuer)?;
+        let taken = *next;
         *next += 1;
-        Some(*next)
+        Some((prefix.clone(), taken))
     }
 }
 
-/// Takes as many numbers of each organization as its issued invoices need. Held until the transaction ends: no gaps.
+/// Takes as many numbers of each issuer as its issued invoices need. Held until the transaction ends: no gaps.
 ///
 /// # Errors
 /// As the database.
 pub async fn take_numbers(
     connection: &mut AnyConnection,
-    invoices: impl Iterator<Item = (OrganizationId, InvoiceStatus)>,
+    invoices: impl Iterator<Item = (Issuer, InvoiceStatus)>,
 ) -> Result<Numbers, LedgerError> {
-    let mut wanted: BTreeMap<OrganizationId, i64> = BTreeMap::new();
-    for (organization, _) in invoices.filter(|(_, status)| *status != InvoiceStatus::Draft) {
-        *wanted.entry(organization).or_default() += 1;
+    // In the order of issuers: two batches never wait for each other crosswise.
+    let mut wanted: BTreeMap<Issuer, i64> = BTreeMap::new();
+    for (issuer, _) in invoices.filter(|(_, status)| *status != InvoiceStatus::Draft) {
+        *wanted.entry(issuer).or_default() += 1;
     }
     let sql = "INSERT INTO invoice_counters (organization_id, prefix, last_number) VALUES ($1, $2, $3)
                ON CONFLICT (organization_id, prefix)
                DO UPDATE SET last_number = invoice_counters.last_number + excluded.last_number
                RETURNING last_number";
     let mut numbers = Numbers::default();
-    for (organization, count) in wanted {
-        let query = sqlx::query(sql).bind(organization.to_string()).bind(DEFAULT_PREFIX).bind(count);
-        let last: i64 = query.fetch_one(&mut *connection).await?.try_get("last_number")?;
-        numbers.next.insert(organization, last - count);
+    for (issuer, count) in wanted {
+        let first = if let Some(entity) = issuer.entity {
+            catalog::billing_entity::numbers::take(&mut *connection, entity, count).await?
+        } else {
+            let query = sqlx::query(sql).bind(issuer.organization.to_string()).bind(DEFAULT_PREFIX).bind(count);
+            let last: i64 = query.fetch_one(&mut *connection).await?.try_get("last_number")?;
+            (DEFAULT_PREFIX.to_owned(), last - count + 1)
+        };
+        numbers.next.insert(issuer, first);
     }
     Ok(numbers)
 }
@@ -145,12 +185,17 @@ const INVOICES: BulkInsert = BulkInsert {
     table: "invoices",
     columns: "id, organization_id, customer_id, subscription_id, invoice_type, status, currency, billing_entity, due_at, \
               occasion, number_prefix, number, period_start, period_end, issued_at, due_date, paid_at, subtotal_cents, \
-              total_cents, run_id, version, created_at, updated_at",
+              tax_cents, total_cents, taxes, run_id, version, created_at, updated_at, regenerated_from",
     tail: "",
 };
 
-fn invoice_row(invoice: &Invoice, number: Option<i64>, context: &BatchContext) -> Vec<Cell> {
-    vec![
+fn invoice_row(
+    invoice: &Invoice,
+    number: Option<(String, i64)>,
+    context: &BatchContext,
+) -> Result<Vec<Cell>, LedgerError> {
+    let (prefix, number) = number.unzip();
+    Ok(vec![
         Cell::Text(invoice.id.to_string()),
         Cell::Text(invoice.organization.to_string()),
         Cell::Text(invoice.customer.to_string()),
@@ -158,23 +203,26 @@ fn invoice_row(invoice: &Invoice, number: Option<i64>, context: &BatchContext) -
         Cell::Text(invoice.kind.as_str().into()),
         Cell::Text(invoice.status.as_str().into()),
         Cell::Text(invoice.currency.code().into()),
-        Cell::Text(String::new()),
+        Cell::Text(invoice.entity.map(|id| id.to_string()).unwrap_or_default()),
         Cell::Int(invoice.due_at.0),
         Cell::Text(invoice.occasion.clone()),
-        Cell::MaybeText(number.map(|_| DEFAULT_PREFIX.into())),
+        Cell::MaybeText(prefix),
         Cell::MaybeInt(number),
         Cell::Int(invoice.period_start.0),
         Cell::Int(invoice.period_end.0),
         Cell::Int(invoice.issued_at.0),
         Cell::Int(invoice.due_date.0),
         Cell::MaybeInt(invoice.paid_at.map(|at| at.0)),
+        Cell::Int(invoice.subtotal.0),
+        Cell::Int(invoice.taxes.amount.0),
         Cell::Int(invoice.total.0),
-        Cell::Int(invoice.total.0),
+        Cell::Text(serde_json::to_string(&invoice.taxes.lines)?),
         Cell::MaybeText(invoice.run.map(|id| id.to_string())),
         Cell::Int(1),
         Cell::Int(context.now.0),
         Cell::Int(context.now.0),
-    ]
+        Cell::MaybeText(invoice.regenerated_from.map(|id| id.to_string())),
+    ])
 }
 
 pub(super) const FEES: BulkInsert = BulkInsert {
@@ -182,7 +230,7 @@ pub(super) const FEES: BulkInsert = BulkInsert {
     columns: "id, organization_id, invoice_id, line, customer_id, subscription_id, fee_type, plan_id, charge_id, line_key, line_hash, \
               period_start, period_end, description, metric_code, units, unit_amount_cents, amount_cents, \
               precise_amount_cents, currency, events_count, event_fingerprint, cut_id, plan_version, metric_version, \
-              properties, payment_status, created_at, updated_at",
+              properties, tax_cents, taxes, adjusted_fee_id, payment_status, created_at, updated_at",
     tail: "",
 };
 
@@ -241,7 +289,11 @@ pub(super) fn fee_row(
         Cell::MaybeText(fee.plan.map(|id| id.to_string())),
         Cell::Text(fee.charge.map(|id| id.to_string()).unwrap_or_default()),
         Cell::Text(fee.line_key.clone()),
-        Cell::Text(line_hash(&fee.line_key)),
+        Cell::Text(match fee.adjusts {
+            // A line may be adjusted again, by what another run finds.
+            Some(_) => line_hash(&format!("{}@{}", fee.line_key, context.cut_id)),
+            None => line_hash(&fee.line_key),
+        }),
         Cell::Int(fee.from.0),
         Cell::Int(fee.to.0),
         Cell::Text(fee.description.clone()),
@@ -257,6 +309,9 @@ pub(super) fn fee_row(
         Cell::Int(i64::from(fee.versions.plan)),
         Cell::MaybeInt(fee.versions.metric.map(i64::from)),
         Cell::Text(fee.properties.clone()),
+        Cell::Int(rounded(&exact_tax(fee.amount, &fee.taxes))?.0),
+        Cell::Text(if fee.taxes.is_empty() { "[]".into() } else { serde_json::to_string(&fee.taxes)? }),
+        Cell::MaybeText(fee.adjusts.map(|id| id.to_string())),
         Cell::Text(payment.as_str().into()),
         Cell::Int(context.now.0),
         Cell::Int(context.now.0),

@@ -10,22 +10,29 @@
 //! Dropped at any await it leaves the ledger at the end of some transaction; executing the run again goes on from there
 //! (I4). While another run writes the same things, the one whose frontiers have moved writes nothing and plans again.
 
+use super::late::{self, LateUsage};
 use super::plan::{Problems, RunPlan, plan_run};
 use super::progress::{RunObserver, RunProgress};
+use super::terms::{applied_taxes, commitment_on};
 use super::{RunError, Shared, finalize, write};
-use crate::assemble::{PlannedInvoice, assemble};
+use crate::assemble::{PlannedInvoice, PlannedLine, add_up, assemble};
 use crate::charge_fee::ChargeFees;
+use crate::commitment::{Billed, counts};
 use crate::due::Part;
 use crate::inputs::World;
+use crate::ledger::counted;
 use crate::ledger::frontiers::{self, FrontierKey, FrontierMove};
 use crate::ledger::runs::{self, RunRecord, RunStatus};
 use crate::ledger::write::{BatchContext, NewInvoice};
-use crate::model::{Fee, Invoice};
+use crate::model::{Fee, FeeKind, Invoice};
+use catalog::billing::{BillingTerms, UnknownTax};
 use domain::ids::{BillingRunId, SubscriptionId};
-use domain::money::MoneyError;
+use domain::money::{MinorUnits, MoneyError};
 use domain::position::Cut;
+use domain::time::Timestamp;
 use rater::{RateProblem, RatedItem, RatingItem};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// Planning again after another run got ahead; each time some run has made progress.
 const MAX_PASSES: usize = 1000;
@@ -48,6 +55,8 @@ enum LeftOut {
     Rating(#[from] RateProblem),
     #[error(transparent)]
     Money(#[from] MoneyError),
+    #[error(transparent)]
+    Tax(#[from] UnknownTax),
     #[error("an earlier period of it is not billed")]
     Earlier,
 }
@@ -132,8 +141,15 @@ impl Execution<'_> {
 
     /// Rates and writes a plan; answers whether another run billed some of it meanwhile.
     async fn bill_plan(&mut self, world: &World, plan: RunPlan) -> Result<bool, RunError> {
-        let mut open_lines = lines_by_subscription(&plan.invoices);
-        let mut unbilled: HashSet<FrontierKey> = HashSet::new();
+        let mut assembler = Assembler {
+            run: self.record.id,
+            terms: world.terms.clone(),
+            billed: self.billed_before(&plan.invoices).await?,
+            late: late::usage(self, world, &plan.invoices).await?,
+            held_back: HashSet::new(),
+            unbilled: HashSet::new(),
+            open_lines: lines_by_subscription(&plan.invoices),
+        };
         let mut overtaken = false;
         let at_once = self.shared.portions.stretches_rated;
         let mut planned = plan.invoices.into_iter().peekable();
@@ -145,15 +161,24 @@ impl Execution<'_> {
                 chunk.push(next);
             }
             let rated = self.rate(world, &chunk).await?;
-            let run = self.record.id;
-            let assembled =
-                in_background(move || Assembler { run, unbilled, open_lines }.assemble_all(chunk, rated)).await?;
+            let assembled = in_background(move || assembler.assemble_all(chunk, rated)).await?;
             self.problems.extend(assembled.problems);
-            (unbilled, open_lines) = (assembled.left.unbilled, assembled.left.open_lines);
+            assembler = assembled.left;
             self.enter(RunStatus::Invoicing).await?;
             overtaken |= write::in_batches(self, assembled.invoices).await?;
         }
         Ok(overtaken)
+    }
+
+    /// What was billed towards the commitments in the plan, before anything of the plan is written.
+    async fn billed_before(&self, planned: &[PlannedInvoice]) -> Result<Billed, RunError> {
+        let lines = planned.iter().flat_map(|invoice| &invoice.lines);
+        let dues: Vec<_> = lines.filter(|line| line.due.part == Part::Commitment).map(|line| line.due).collect();
+        let Some(since) = dues.iter().map(|due| due.from).min() else { return Ok(Billed::default()) };
+        let mut subscriptions: Vec<SubscriptionId> = dues.iter().map(|due| due.subscription).collect();
+        subscriptions.sort_unstable();
+        subscriptions.dedup();
+        Ok(counted::read(&mut *self.shared.connection().await?, &subscriptions, since).await?)
     }
 
     async fn rate(&self, world: &World, chunk: &[PlannedInvoice]) -> Result<Vec<RatedItem>, RunError> {
@@ -206,6 +231,13 @@ fn lines_by_subscription(planned: &[PlannedInvoice]) -> HashMap<SubscriptionId, 
 /// Puts rated usage on planned invoices; carried from chunk to chunk.
 struct Assembler {
     run: BillingRunId,
+    terms: Arc<BillingTerms>,
+    /// What counts towards commitments: billed before the plan, and what the plan has put on invoices so far.
+    billed: Billed,
+    /// Late usage that stands on no invoice yet.
+    late: LateUsage,
+    /// Subscriptions whose late usage would have taken an invoice below nothing: it waits for a larger one.
+    held_back: HashSet<SubscriptionId>,
     /// What could not be billed: later periods of it must wait.
     unbilled: HashSet<FrontierKey>,
     /// Lines of each subscription that are on no invoice yet.
@@ -231,7 +263,11 @@ impl Assembler {
                 usage.push(if line.due.part == Part::Usage { rated.next() } else { None });
             }
             match self.assemble_one(&mut maker, planned, usage) {
-                Ok(invoice) => invoices.push(self.with_moves(planned, invoice)),
+                Ok(mut invoice) => {
+                    self.hold_back(&mut invoice, planned.as_of);
+                    self.note_counted(&invoice);
+                    invoices.push(self.with_moves(planned, invoice));
+                }
                 Err(why) => {
                     self.unbilled.extend(planned.lines.iter().map(|line| FrontierKey::from(&line.due)));
                     problems.note(format_args!("customer {} at {}", planned.customer, planned.due_at), why);
@@ -251,13 +287,58 @@ impl Assembler {
             return Err(LeftOut::Earlier);
         }
         let mut usage = usage.into_iter().flatten();
-        assemble(planned, Some(self.run), |line| -> Result<Vec<Fee>, LeftOut> {
+        let others = |line: &PlannedLine, beside: &[Fee]| -> Result<Vec<Fee>, LeftOut> {
+            if line.due.part == Part::Commitment {
+                return Ok(commitment_on(&self.terms, line, beside, &self.billed)?.into_iter().collect());
+            }
             // Rating answers every stretch it is asked, in order.
             match usage.next() {
                 Some(rated) => Ok(maker.of(line, rated.fees?)),
                 None => Ok(Vec::new()),
             }
-        })
+        };
+        let taxes = |fee: &Fee| Ok(applied_taxes(&self.terms, planned.organization, planned.customer, fee)?);
+        assemble(planned, Some(self.run), self.late_on(planned), others, taxes)
+    }
+
+    /// Late usage of the subscriptions whose usage is on an invoice.
+    fn late_on(&self, planned: &PlannedInvoice) -> Vec<Fee> {
+        let mut seen: HashSet<SubscriptionId> = HashSet::new();
+        let lines = planned.lines.iter().filter(|line| line.due.part == Part::Usage);
+        let here = lines.map(|line| line.due.subscription).filter(|subscription| seen.insert(*subscription));
+        here.filter_map(|subscription| self.late.get(&subscription)).flatten().cloned().collect()
+    }
+
+    /// What stands on an invoice is no longer to come; an invoice below nothing is left without it (there are no credit notes yet).
+    fn hold_back(&mut self, invoice: &mut Invoice, as_of: Timestamp) {
+        let late: HashSet<SubscriptionId> = invoice
+            .fees
+            .iter()
+            .filter(|fee| fee.kind == FeeKind::Adjustment)
+            .filter_map(|fee| fee.subscription)
+            .collect();
+        if invoice.total < MinorUnits::ZERO {
+            invoice.fees.retain(|fee| fee.kind != FeeKind::Adjustment);
+            // The sums of fewer lines of the same amounts fit as well.
+            if add_up(invoice, as_of).is_ok() {
+                self.held_back.extend(late);
+            }
+            return;
+        }
+        for subscription in late {
+            self.late.remove(&subscription);
+        }
+    }
+
+    fn note_counted(&mut self, invoice: &Invoice) {
+        for fee in invoice.fees.iter().filter(|fee| counts(fee.kind)) {
+            let committed = fee.plan.and_then(|plan| self.terms.plan(plan, fee.versions.plan));
+            if let (Some(subscription), true) =
+                (fee.subscription, committed.is_some_and(|one| one.commitment.is_some()))
+            {
+                self.billed.note(subscription, fee.from, fee.amount);
+            }
+        }
     }
 
     fn with_moves(&mut self, planned: &PlannedInvoice, invoice: Invoice) -> NewInvoice {
@@ -265,7 +346,9 @@ impl Assembler {
         let mut moves = Vec::with_capacity(planned.lines.len());
         for line in &planned.lines {
             let due = &line.due;
-            let step = FrontierMove { organization: planned.organization, after: due.after, to: due.frontier() };
+            let looks_again = self.held_back.contains(&due.subscription);
+            let step =
+                FrontierMove { organization: planned.organization, after: due.after, to: due.frontier(), looks_again };
             moves.push((FrontierKey::from(due), step));
             if let Some(open) = self.open_lines.get_mut(&due.subscription) {
                 *open -= 1;

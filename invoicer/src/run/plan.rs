@@ -88,7 +88,7 @@ pub fn plan_run(world: &World, billed: &FrontierMap, scope: &RunScope) -> RunPla
     for subscription in world.view.subscriptions() {
         let Some(as_of) = as_of_for(world, subscription, scope) else { continue };
         let frontiers = billed.get(&subscription.id).copied().unwrap_or_default();
-        match due_in(&world.view, subscription, &frontiers, as_of, scope.reach) {
+        match due_in(world, subscription, &frontiers, as_of, scope.reach) {
             Ok((due, next)) => {
                 items.extend(due);
                 plan.next = earlier(plan.next, next);
@@ -121,19 +121,22 @@ fn as_of_for(world: &World, subscription: &Subscription, scope: &RunScope) -> Op
 type DueItems<'a> = (Vec<PricedDue<'a>>, Option<Timestamp>);
 
 fn due_in<'a>(
-    view: &'a RatingView,
+    world: &'a World,
     subscription: &'a Subscription,
     frontiers: &Frontiers,
     as_of: Timestamp,
     reach: Reach,
 ) -> Result<DueItems<'a>, rater::ViewError> {
+    let view = &world.view;
     let customer = view.customer(subscription.customer_id)?;
     let plans = view.plan_versions(subscription.plan_id);
-    let list = due_of(Billable { subscription, customer, plans }, frontiers, as_of, reach)?;
+    let billable = Billable { subscription, customer, plans, terms: &world.terms };
+    let list = due_of(billable, frontiers, as_of, reach)?;
+    let entity = world.terms.entity(subscription.organization, customer.id).map(|entity| entity.id);
     let priced = |due: Due| {
         let instant = RatingView::versions_at(subscription, &due.period);
         let plan = view.plan_at(subscription.plan_id, instant)?;
-        Ok(PricedDue { due, subscription, customer, plan, as_of })
+        Ok(PricedDue { due, subscription, customer, plan, entity, as_of })
     };
     Ok((list.items.into_iter().map(priced).collect::<Result<_, rater::ViewError>>()?, list.next))
 }

@@ -1,4 +1,4 @@
-//! Runs against a ledger on a file: undisturbed, cut off, repeated, side by side.
+//! Runs against a ledger on a real database (that which the module is named after): undisturbed, cut off, repeated, side by side.
 
 use super::Portions;
 use super::progress::{Done, DoneKind, Unobserved};
@@ -44,7 +44,7 @@ const AS_OF: &str = "2026-07-01T00:00:00Z";
 
 #[tokio::test]
 async fn a_second_run_creates_nothing_and_numbers_have_no_gap() {
-    let bench = Bench::new(busy_catalog()).await;
+    let bench = Bench::on(module_path!(), busy_catalog(), Portions::default()).await;
     let first = bench.bill(AS_OF).await;
     assert_eq!((first.status, first.error.as_deref()), (RunStatus::Completed, None));
     assert_eq!(first.subscriptions_done, 24);
@@ -67,14 +67,14 @@ async fn a_second_run_creates_nothing_and_numbers_have_no_gap() {
 
 #[tokio::test]
 async fn however_many_subscriptions_there_are_they_are_rated_in_one_go() {
-    let bench = Bench::new(busy_catalog()).await;
+    let bench = Bench::on(module_path!(), busy_catalog(), Portions::default()).await;
     bench.bill(AS_OF).await;
     assert_eq!(bench.inputs.ratings.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
 async fn every_invoice_is_the_sum_of_its_fees_and_every_charge_has_a_fee_also_of_nothing() {
-    let bench = Bench::new(busy_catalog()).await;
+    let bench = Bench::on(module_path!(), busy_catalog(), Portions::default()).await;
     bench.bill(AS_OF).await;
     let wrong: i64 = sqlx::query_scalar(
         "SELECT COUNT(*) FROM invoices i WHERE subtotal_cents <> total_cents OR total_cents <>
@@ -95,16 +95,17 @@ fn share_of(polls: u32, share: f64) -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
     #[test]
     fn a_run_cut_off_anywhere_any_number_of_times_ends_as_an_undisturbed_one(cuts in prop::collection::vec(0.0..1.0_f64, 1..6)) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
-            let undisturbed = Bench::in_portions(busy_catalog(), FEW).await;
+            let undisturbed = Bench::on(module_path!(), busy_catalog(), FEW).await;
             let (whole, polls) = with_polls(undisturbed.bill(AS_OF)).await;
-            assert!(polls > 100, "{polls} points to cut off at are too few");
+            // On a server fewer than on a file: several rows arrive at once.
+            assert!(polls > 30, "{polls} points to cut off at are too few");
 
-            let disturbed = Bench::in_portions(busy_catalog(), FEW).await;
+            let disturbed = Bench::on(module_path!(), busy_catalog(), FEW).await;
             for cut in cuts {
                 let run = disturbed.runs.run_to_end(everything(AS_OF), &Unobserved);
                 // Whether it came to its end before the cut makes no difference.
@@ -121,11 +122,11 @@ proptest! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_runs_at_once_in_two_processes_bill_each_thing_once() {
-    let alone = Bench::new(busy_catalog()).await;
+    let alone = Bench::on(module_path!(), busy_catalog(), Portions::default()).await;
     alone.bill(AS_OF).await;
     let wanted = statement(alone.database(), false).await;
     for _ in 0..5 {
-        let bench = Bench::in_portions(busy_catalog(), FEW).await;
+        let bench = Bench::on(module_path!(), busy_catalog(), FEW).await;
         let other = bench.other_process().await;
         // Another scope, so that the second is a run of its own.
         let other_scope = RunScope { as_of: at("2026-07-01T00:00:01Z"), ..everything(AS_OF) };
@@ -145,7 +146,7 @@ async fn two_runs_at_once_in_two_processes_bill_each_thing_once() {
 
 #[tokio::test]
 async fn a_run_that_is_taken_up_again_rates_at_the_cut_it_had() {
-    let bench = Bench::new(busy_catalog()).await;
+    let bench = Bench::on(module_path!(), busy_catalog(), Portions::default()).await;
     let mut polls = 0;
     // Cut off later and later until it has a cut but no end.
     let kept = loop {
@@ -172,10 +173,10 @@ async fn a_run_that_is_taken_up_again_rates_at_the_cut_it_had() {
 
 #[tokio::test]
 async fn a_subscription_that_cannot_be_rated_is_named_keeps_no_other_back_and_is_billed_in_order_once_repaired() {
-    let undisturbed = Bench::new(busy_catalog()).await;
+    let undisturbed = Bench::on(module_path!(), busy_catalog(), Portions::default()).await;
     undisturbed.bill(AS_OF).await;
 
-    let bench = Bench::new(busy_catalog()).await;
+    let bench = Bench::on(module_path!(), busy_catalog(), Portions::default()).await;
     let broken = bench.inputs.catalog.lock().unwrap().subscriptions[0].id;
     bench.inputs.broken.lock().unwrap().insert(broken);
     let failed = bench.bill(AS_OF).await;
@@ -195,7 +196,7 @@ async fn a_subscription_that_cannot_be_rated_is_named_keeps_no_other_back_and_is
 
 #[tokio::test]
 async fn a_store_that_does_not_answer_fails_the_run_with_its_reason_and_the_next_one_bills() {
-    let bench = Bench::new(busy_catalog()).await;
+    let bench = Bench::on(module_path!(), busy_catalog(), Portions::default()).await;
     *bench.inputs.store_error.lock().unwrap() = Some("partition 7 stands still at 41 of 99".into());
     let failed = bench.bill(AS_OF).await;
     assert_eq!(
@@ -209,7 +210,7 @@ async fn a_store_that_does_not_answer_fails_the_run_with_its_reason_and_the_next
 
 #[tokio::test]
 async fn a_dry_run_says_what_would_be_billed_and_writes_none_of_it() {
-    let bench = Bench::new(busy_catalog()).await;
+    let bench = Bench::on(module_path!(), busy_catalog(), Portions::default()).await;
     let dry = RunScope { dry_run: true, ..everything(AS_OF) };
     let imagined = bench.runs.run_to_end(dry, &Unobserved).await.unwrap();
     assert_eq!(bench.statement().await, Vec::<String>::new());
@@ -229,7 +230,7 @@ fn one_customer(grace: u32) -> Catalog {
 
 #[tokio::test]
 async fn a_draft_is_issued_when_its_days_of_grace_are_over_with_what_arrived_meanwhile() {
-    let bench = Bench::new(one_customer(3)).await;
+    let bench = Bench::on(module_path!(), one_customer(3), Portions::default()).await;
     let made = bench.bill(AS_OF).await;
     let draft = bench.statement().await;
     assert_eq!((made.invoices_created, draft.len()), (1, 2));
@@ -256,7 +257,7 @@ async fn a_draft_is_issued_when_its_days_of_grace_are_over_with_what_arrived_mea
 
 #[tokio::test]
 async fn a_period_billed_after_its_days_of_grace_is_issued_at_once() {
-    let bench = Bench::new(one_customer(3)).await;
+    let bench = Bench::on(module_path!(), one_customer(3), Portions::default()).await;
     bench.bill("2026-07-20T00:00:00Z").await;
     assert!(bench.statement().await.iter().all(|line| line.contains(" 1 finalized ")));
 }
@@ -267,7 +268,7 @@ async fn a_sandbox_lists_what_its_clock_did_in_the_order_of_due_instants() {
     let plan = catalog.plan(500, &[]);
     let other = catalog.customer(organization(1));
     catalog.subscribe(other, plan, "2026-05-01T00:00:00Z");
-    let bench = Bench::new(catalog).await;
+    let bench = Bench::on(module_path!(), catalog, Portions::default()).await;
     let done = bench.runs.bill_sandbox_until(organization(1), at("2026-07-01T00:00:00Z")).await.unwrap();
     let seen: Vec<_> = done.iter().map(|Done { at, what, .. }| (at.to_string(), *what)).collect();
     assert_eq!(
@@ -288,7 +289,7 @@ async fn a_sandbox_lists_what_its_clock_did_in_the_order_of_due_instants() {
 async fn a_run_over_all_organizations_bills_a_sandbox_by_its_own_clock_and_the_scheduler_none() {
     let mut catalog = one_customer(0);
     catalog.sandboxes.insert(organization(1), at("2026-06-30T00:00:00Z"));
-    let bench = Bench::new(catalog).await;
+    let bench = Bench::on(module_path!(), catalog, Portions::default()).await;
     assert_eq!(bench.bill(AS_OF).await.invoices_created, 0);
     bench.inputs.catalog.lock().unwrap().sandboxes.insert(organization(1), at("2026-07-02T00:00:00Z"));
     let scheduled = RunScope { reach: Reach::SinceCreation, ..everything("2026-07-03T00:00:00Z") };
@@ -299,7 +300,7 @@ async fn a_run_over_all_organizations_bills_a_sandbox_by_its_own_clock_and_the_s
 
 #[tokio::test]
 async fn while_a_run_goes_on_a_second_start_of_its_scope_finds_it() {
-    let bench = Bench::new(busy_catalog()).await;
+    let bench = Bench::on(module_path!(), busy_catalog(), Portions::default()).await;
     let first = bench.runs.start(everything(AS_OF)).await.unwrap();
     let second = bench.runs.start(everything(AS_OF)).await.unwrap();
     assert_eq!(first.id, second.id);
@@ -312,7 +313,7 @@ async fn while_a_run_goes_on_a_second_start_of_its_scope_finds_it() {
 
 #[tokio::test]
 async fn a_stopped_process_leaves_its_runs_to_the_next_one() {
-    let bench = Bench::in_portions(busy_catalog(), FEW).await;
+    let bench = Bench::on(module_path!(), busy_catalog(), FEW).await;
     let started = bench.runs.start(everything(AS_OF)).await.unwrap();
     bench.runs.stop().await;
     let left = bench.runs.get(None, started.id).await.unwrap().unwrap();
@@ -322,14 +323,14 @@ async fn a_stopped_process_leaves_its_runs_to_the_next_one() {
     while !next.get(None, started.id).await.unwrap().unwrap().status.is_final() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
-    let undisturbed = Bench::new(busy_catalog()).await;
+    let undisturbed = Bench::on(module_path!(), busy_catalog(), Portions::default()).await;
     undisturbed.bill(AS_OF).await;
     assert_eq!(bench.statement().await, undisturbed.statement().await);
 }
 
 #[tokio::test]
 async fn progress_grows_to_the_end_and_never_passes_it() {
-    let bench = Bench::new(busy_catalog()).await;
+    let bench = Bench::on(module_path!(), busy_catalog(), Portions::default()).await;
     let seen = Mutex::new(Vec::new());
     let observer = |progress: super::RunProgress| seen.lock().unwrap().push(progress);
     let ended = bench.runs.run_to_end(everything(AS_OF), &observer).await.unwrap();
@@ -342,7 +343,7 @@ async fn progress_grows_to_the_end_and_never_passes_it() {
 
 #[tokio::test]
 async fn what_was_created_later_for_an_instant_already_billed_gets_an_invoice_of_its_own() {
-    let bench = Bench::new(one_customer(0)).await;
+    let bench = Bench::on(module_path!(), one_customer(0), Portions::default()).await;
     bench.bill(AS_OF).await;
     {
         let mut catalog = bench.inputs.catalog.lock().unwrap();

@@ -1,6 +1,6 @@
 //! From events to invoices, and back: what is billed, and that it can be proved.
 
-use crate::support::{Installation, Tenant, text};
+use super::support::{Installation, Tenant, text};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 

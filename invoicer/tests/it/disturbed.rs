@@ -1,6 +1,6 @@
 //! Runs on the real parts that are cut off, repeated, or run side by side bill what an undisturbed one bills.
 
-use crate::support::{Installation, everything, runs_over};
+use super::support::{Installation, everything, runs_over};
 use catalog::{Catalog, Database};
 use invoicer::{Portions, Unobserved};
 use sqlx::Row;
@@ -62,10 +62,7 @@ async fn cut_off_after<F: Future>(polls: u32, future: F) -> u32 {
 async fn a_run_cut_off_again_and_again_bills_what_an_undisturbed_one_bills() {
     let installation = busy().await;
     // The same catalog in a ledger of its own: copied before anything is billed.
-    let copy = tempfile::tempdir().unwrap();
-    let vacuum = format!("VACUUM INTO '{}'", copy.path().join("ledger.db").display());
-    sqlx::query(sqlx::AssertSqlSafe(vacuum)).execute(installation.catalog.database().pool()).await.unwrap();
-    let other = Catalog::open(Database::open_in(copy.path()).await.unwrap()).await.unwrap();
+    let other = installation.copy_of_ledger().await;
     let undisturbed = runs_over(&other, &installation.store, &installation.clock, FEW).await;
     let polls = cut_off_after(u32::MAX, undisturbed.run_to_end(everything(AS_OF), &Unobserved)).await;
     let wanted = statement(undisturbed.database()).await;
@@ -84,7 +81,7 @@ async fn a_run_cut_off_again_and_again_bills_what_an_undisturbed_one_bills() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_that_bill_at_once_bill_each_thing_once() {
     let installation = busy().await;
-    let beside = Catalog::open(Database::open_in(installation.folder.path()).await.unwrap()).await.unwrap();
+    let beside = Catalog::open(Database::open(&installation.url).await.unwrap()).await.unwrap();
     let one = runs_over(&installation.catalog, &installation.store, &installation.clock, FEW).await;
     let two = runs_over(&beside, &installation.store, &installation.clock, FEW).await;
     let later = everything("2026-08-01T00:00:00.000001Z");

@@ -1,6 +1,6 @@
 //! The routes: who sees what, in which form, and what is refused.
 
-use crate::support::{ADMIN, Answer, Installation, Tenant, at, from, text};
+use super::support::{ADMIN, Answer, Installation, Tenant, at, from, text};
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -250,8 +250,21 @@ fn the_description_names_every_route() {
             "/v1/fees/{fee_id}/events",
             "/v1/fees/{fee_id}/proof",
             "/v1/invoices/",
+            "/v1/invoices/bulk_finalize",
+            "/v1/invoices/bulk_void",
+            "/v1/invoices/export",
+            "/v1/invoices/one_off",
             "/v1/invoices/preview",
             "/v1/invoices/{invoice_id}",
+            "/v1/invoices/{invoice_id}/finalize",
+            "/v1/invoices/{invoice_id}/pay",
+            "/v1/invoices/{invoice_id}/refresh",
+            "/v1/invoices/{invoice_id}/regenerate",
+            "/v1/invoices/{invoice_id}/send_reminder",
+            "/v1/invoices/{invoice_id}/settlements",
+            "/v1/invoices/{invoice_id}/void",
+            "/v1/ledger/check",
+            "/v1/subscriptions/{subscription_id}/lifecycle",
         ]
     );
 }

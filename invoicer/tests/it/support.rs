@@ -16,8 +16,10 @@ use invoicer::ledger::runs::RunRecord;
 use invoicer::{BillingRuns, DirectInputs, FeeProver, InvoicerState, Portions, RunScope, Unobserved};
 use rater::Rater;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use test_postgres::TestPostgres;
 use tower::ServiceExt;
 
 pub const ADMIN: &str = "0123456789abcdef0123456789abcdef";
@@ -35,8 +37,18 @@ pub struct Installation {
     pub clock: Arc<FixedClock>,
     pub router: Router,
     pub config: StoreConfig,
+    /// Opens the same database as another process does.
+    pub url: String,
     pub folder: tempfile::TempDir,
     sent: AtomicU64,
+}
+
+/// A new database of the kind that the module is named after.
+async fn database_url(folder: &Path) -> String {
+    if module_path!().contains("postgres") {
+        return TestPostgres::shared().database().await.unwrap();
+    }
+    format!("sqlite://{}", folder.join("ledger.db").display())
 }
 
 impl Installation {
@@ -49,7 +61,8 @@ impl Installation {
             database: format!("t{}", uuid::Uuid::new_v4().simple()),
         };
         let folder = tempfile::tempdir().unwrap();
-        let catalog = Catalog::open(Database::open_in(folder.path()).await.unwrap()).await.unwrap();
+        let url = database_url(folder.path()).await;
+        let catalog = Catalog::open(Database::open(&url).await.unwrap()).await.unwrap();
         let writer = DirectWriter::start(config.clone(), DirectConfig::default(), catalog.snapshot()).await.unwrap();
         let store = EventStore::open(config.clone()).await.unwrap();
         let clock = FixedClock::at(at("2026-08-01T00:00:00Z"));
@@ -58,7 +71,20 @@ impl Installation {
         let prover = FeeProver::new(catalog.clone(), Rater::new(store.clone()));
         let state = InvoicerState { runs: runs.clone(), prover, auth };
         let router = http_api::finish(invoicer::router(state));
-        Self { catalog, writer, store, runs, clock, router, config, folder, sent: AtomicU64::new(0) }
+        Self { catalog, writer, store, runs, clock, router, config, url, folder, sent: AtomicU64::new(0) }
+    }
+
+    /// A copy of everything in catalog and ledger, in a database of its own.
+    pub async fn copy_of_ledger(&self) -> Catalog {
+        let url = if module_path!().contains("postgres") {
+            TestPostgres::shared().copy_of(&self.url).await.unwrap()
+        } else {
+            let copy = self.folder.path().join(format!("copy-{}.db", uuid::Uuid::new_v4()));
+            let vacuum = format!("VACUUM INTO '{}'", copy.display());
+            sqlx::query(sqlx::AssertSqlSafe(vacuum)).execute(self.catalog.database().pool()).await.unwrap();
+            format!("sqlite://{}", copy.display())
+        };
+        Catalog::open(Database::open(&url).await.unwrap()).await.unwrap()
     }
 
     /// A new organization with its API key.
@@ -93,6 +119,14 @@ impl Installation {
         let total = response.headers().get("x-total-count").map(|count| count.to_str().unwrap().parse().unwrap());
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         Answer { status, total, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+    }
+
+    /// The text of an answer, whatever its form.
+    pub async fn ask_raw(&self, path: String, authorization: String) -> String {
+        let request = Request::builder().uri(path).header("authorization", authorization).body(Body::empty()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
     }
 }
 

@@ -86,6 +86,8 @@ impl Workload {
             created_at: Timestamp(MARCH),
             pay_in_advance: false,
             trial_period_days: 0,
+            anchor_at: None,
+            ending: domain::catalog::Ending::Bills,
         };
         (customer, subscription)
     }

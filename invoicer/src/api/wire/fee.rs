@@ -1,12 +1,16 @@
 //! Fees on the wire.
 
+use super::tax::AppliedTaxRecord;
 use crate::ledger::LedgerError;
 use crate::ledger::fees::StoredFee;
 use crate::model::{FeeKind, FeePayment, FeeVersions};
+use bigdecimal::BigDecimal;
 use domain::ids::{ChargeId, CustomerId, FeeId, InvoiceId, PlanId, SubscriptionId};
 use domain::position::Cut;
+use domain::quantity::Quantity;
 use domain::time::Timestamp;
-use serde::Serialize;
+use http_api::{ApiError, Checks, ExactDecimal};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -32,6 +36,9 @@ pub struct FeeRecord {
     /// By which commitment.
     #[schema(value_type = Option<uuid::Uuid>)]
     pub commitment_id: Option<uuid::Uuid>,
+    /// The fee of a closed period that it corrects.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub adjusted_fee_id: Option<FeeId>,
     /// Who owes it.
     #[schema(value_type = uuid::Uuid)]
     pub customer_id: CustomerId,
@@ -43,8 +50,14 @@ pub struct FeeRecord {
     pub amount_cents: String,
     /// The same before rounding.
     pub precise_amount_cents: String,
-    /// Taxes.
+    /// Taxes, rounded for this fee alone: an invoice's need not be the sum of them.
     pub taxes_amount_cents: String,
+    /// The taxes on the amount before rounding; for showing: what is owed is the tax on the rounded amount (I5).
+    pub taxes_precise_amount_cents: String,
+    /// Sum of the rates.
+    pub taxes_rate: String,
+    /// Each tax with its base and amount.
+    pub applied_taxes: Vec<AppliedTaxRecord>,
     /// With taxes.
     pub total_amount_cents: String,
     /// Quantity.
@@ -96,14 +109,20 @@ impl FeeRecord {
             charge_id: fee.charge,
             plan_id: fee.plan,
             subscription_id: fee.subscription,
-            commitment_id: None,
+            commitment_id: (fee.kind == FeeKind::Commitment)
+                .then(|| fee.plan.map(catalog::plan::commitment::commitment_id))
+                .flatten(),
+            adjusted_fee_id: fee.adjusts,
             customer_id: fee.customer,
             fee_type: fee.kind,
             currency: fee.currency.to_string(),
             amount_cents: fee.amount.to_string(),
             precise_amount_cents: fee.precise_amount.clone(),
-            taxes_amount_cents: "0".into(),
-            total_amount_cents: fee.amount.to_string(),
+            taxes_amount_cents: fee.tax.to_string(),
+            taxes_precise_amount_cents: tax_on_precise(fee)?,
+            taxes_rate: fee.taxes.iter().map(|tax| &tax.tax_rate).sum::<Quantity>().to_string(),
+            applied_taxes: fee.taxes.iter().map(|tax| AppliedTaxRecord::of(tax, fee.amount)).collect(),
+            total_amount_cents: fee.amount.plus(fee.tax)?.to_string(),
             units: fee.units.clone(),
             events_count: fee.events_count,
             event_fingerprint: fee.fingerprint.clone(),
@@ -119,5 +138,49 @@ impl FeeRecord {
             created_at: fee.created_at,
             updated_at: fee.updated_at,
         })
+    }
+}
+
+fn tax_on_precise(fee: &StoredFee) -> Result<String, LedgerError> {
+    if fee.taxes.is_empty() {
+        return Ok("0".into());
+    }
+    let precise: BigDecimal = fee.precise_amount.parse().map_err(|_| LedgerError::Corrupt {
+        column: "fees.precise_amount_cents".into(),
+        value: fee.precise_amount.clone(),
+    })?;
+    let rate: Quantity = fee.taxes.iter().map(|tax| &tax.tax_rate).sum();
+    Ok((&Quantity::from(precise) * &rate).to_string())
+}
+
+/// Changes of a fee: only what is sent.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+pub struct FeeUpdate {
+    /// Whether it is paid.
+    pub payment_status: Option<FeePayment>,
+    /// Title.
+    pub description: Option<String>,
+    /// Refused: worked out by Tollgate.
+    pub taxes_amount_cents: Option<ExactDecimal>,
+    /// Refused: worked out by Tollgate.
+    pub total_amount_cents: Option<ExactDecimal>,
+}
+
+impl FeeUpdate {
+    /// # Errors
+    /// 422 with every fault.
+    pub(crate) fn check(&self) -> Result<(), ApiError> {
+        let mut checks = Checks::new();
+        for (field, sent) in
+            [("taxes_amount_cents", &self.taxes_amount_cents), ("total_amount_cents", &self.total_amount_cents)]
+        {
+            if let Some(sent) = sent {
+                checks.broken(field, "is worked out by Tollgate alone", sent.to_string());
+            }
+        }
+        if let Some(description) = &self.description {
+            checks.length("description", description, 1, 1000);
+        }
+        checks.finish()
     }
 }

@@ -1,5 +1,6 @@
 //! Invoices and their lines on the wire.
 
+use super::tax::AppliedTaxRecord;
 use crate::ledger::LedgerError;
 use crate::ledger::fees::StoredFee;
 use crate::ledger::invoices::StoredInvoice;
@@ -92,6 +93,11 @@ pub struct InvoiceRecord {
     /// The subscription; null when several share the invoice.
     #[schema(value_type = Option<uuid::Uuid>)]
     pub subscription_id: Option<SubscriptionId>,
+    /// Who issues it; null: the organization itself.
+    pub billing_entity_id: Option<uuid::Uuid>,
+    /// The voided invoice that it replaces.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub regenerated_from_id: Option<InvoiceId>,
     /// What it is for.
     pub invoice_type: InvoiceKind,
     /// Where it stands.
@@ -104,21 +110,26 @@ pub struct InvoiceRecord {
     /// End of that period.
     #[schema(value_type = String, format = DateTime)]
     pub billing_period_end: Timestamp,
-    /// When it is issued; for a draft, when it will be.
-    #[schema(value_type = String, format = DateTime)]
-    pub issued_at: Timestamp,
+    /// When it is issued; for a draft, when it will be; null for a draft that waits to be issued by hand.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub issued_at: Option<Timestamp>,
     /// By when to pay.
     #[schema(value_type = String, format = DateTime)]
     pub due_date: Timestamp,
     /// When it was settled.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub paid_at: Option<Timestamp>,
+    /// When it was taken back.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub voided_at: Option<Timestamp>,
     /// Sum of the lines.
     pub subtotal_cents: String,
     /// Taken off by coupons.
     pub coupons_amount_cents: String,
-    /// Taxes.
+    /// Taxes: the exact sum over all lines, rounded once.
     pub tax_amount_cents: String,
+    /// Each tax over its lines, rounded by itself: may differ from the sum by a cent.
+    pub applied_taxes: Vec<AppliedTaxRecord>,
     /// Billed before by thresholds.
     pub progressive_billing_credit_amount_cents: String,
     /// Taken off by credit notes.
@@ -143,26 +154,29 @@ impl InvoiceRecord {
     /// # Errors
     /// When the ledger holds what cannot be read.
     pub fn read(invoice: &StoredInvoice) -> Result<Self, LedgerError> {
-        let nothing = || "0".to_owned();
         Ok(Self {
             id: invoice.id,
             invoice_number: invoice.number.clone().unwrap_or_else(|| format!("DRAFT-{}", invoice.id)),
             customer_id: invoice.customer,
             subscription_id: invoice.subscription,
+            billing_entity_id: invoice.entity,
+            regenerated_from_id: invoice.regenerated_from,
             invoice_type: invoice.kind,
             status: invoice.status,
             currency: invoice.currency.to_string(),
             billing_period_start: invoice.period_start,
             billing_period_end: invoice.period_end,
-            issued_at: invoice.issued_at,
+            issued_at: Some(invoice.issued_at).filter(|at| *at < Timestamp::LATEST),
             due_date: invoice.due_date,
             paid_at: invoice.paid_at,
+            voided_at: invoice.voided_at,
             subtotal_cents: invoice.subtotal.to_string(),
-            coupons_amount_cents: nothing(),
-            tax_amount_cents: nothing(),
-            progressive_billing_credit_amount_cents: nothing(),
-            credit_notes_amount_cents: nothing(),
-            prepaid_credit_amount_cents: nothing(),
+            coupons_amount_cents: invoice.coupons.to_string(),
+            tax_amount_cents: invoice.tax.to_string(),
+            applied_taxes: invoice.taxes.iter().map(AppliedTaxRecord::of_invoice).collect(),
+            progressive_billing_credit_amount_cents: invoice.progressive_credit.to_string(),
+            credit_notes_amount_cents: invoice.credit_notes.to_string(),
+            prepaid_credit_amount_cents: invoice.prepaid_credit.to_string(),
             total_cents: invoice.total.to_string(),
             line_items: invoice.fees.iter().map(LineItem::read).collect::<Result<_, _>>()?,
             created_at: invoice.created_at,

@@ -90,8 +90,8 @@ impl InvoicePreviewRecord {
     #[must_use]
     pub fn of(preview: &Preview) -> Self {
         Self {
-            subtotal_cents: preview.total.to_string(),
-            tax_amount_cents: "0".into(),
+            subtotal_cents: preview.subtotal.to_string(),
+            tax_amount_cents: preview.tax.to_string(),
             coupons_amount_cents: "0".into(),
             prepaid_credit_amount_cents: "0".into(),
             total_cents: preview.total.to_string(),

@@ -1,0 +1,6 @@
+//! Taxes and what they are attached to. Which of them a fee bears is decided when it is billed, by
+//! [`crate::billing::BillingTerms`].
+
+pub mod api;
+pub mod storage;
+pub mod wire;

@@ -1,0 +1,87 @@
+//! A billed ledger holds; each planted fault is found, on the database that the module is named after.
+
+use super::*;
+use crate::run::Portions;
+use crate::testing::{Bench, Catalog};
+use domain::ids::OrganizationId;
+
+async fn billed() -> Bench {
+    let mut catalog = Catalog::default();
+    let organization = OrganizationId(uuid::Uuid::from_u128(1));
+    let plan = catalog.plan(1000, &["calls", "bytes"]);
+    for _ in 0..5 {
+        let customer = catalog.customer(organization);
+        catalog.subscribe(customer, plan, "2026-04-10T00:00:00Z");
+    }
+    // PostgreSQL's rules read the billing entities, which are the catalog's.
+    let bench = Bench::on(module_path!(), catalog, Portions::default()).await;
+    ::catalog::Catalog::open(bench.database().clone()).await.unwrap();
+    assert_eq!(bench.bill("2026-07-01T00:00:00Z").await.error, None);
+    bench
+}
+
+async fn planted(bench: &Bench, fault: &'static str) -> LedgerReport {
+    let mut write = bench.database().write().await.unwrap();
+    sqlx::query(fault).execute(write.connection()).await.unwrap();
+    write.commit().await.unwrap();
+    check_ledger(bench.database()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_billed_holds() {
+    let report = check_ledger(billed().await.database()).await.unwrap();
+    assert_eq!(report.problems, []);
+    assert!(report.holds && report.invoices == 15 && report.fees == 45, "{report:?}");
+}
+
+#[tokio::test]
+async fn each_planted_fault_is_found_by_its_rule() {
+    let oldest = "(SELECT MIN(id) FROM fees WHERE fee_type = 'charge')";
+    let faults: &[(String, &str)] = &[
+        (format!("UPDATE fees SET amount_cents = amount_cents + 1 WHERE id = {oldest}"), "sum of the fees"),
+        (format!("DELETE FROM fees WHERE id = {oldest}"), "sum of the fees"),
+        (format!("UPDATE fees SET currency = 'EUR' WHERE id = {oldest}"), "organization, customer and currency"),
+        (format!("UPDATE fees SET voided = 1 WHERE id = {oldest}"), "voided when its invoice is"),
+        (format!("UPDATE fees SET tax_cents = 7 WHERE id = {oldest}"), "a fee's tax"),
+        (format!("UPDATE fees SET period_end = period_end + 1 WHERE id = {oldest}"), "billed"),
+        ("UPDATE invoices SET number = 99 WHERE number = 3".into(), "no gaps"),
+        ("UPDATE invoice_counters SET last_number = last_number + 1".into(), "counter is its last number"),
+        ("UPDATE billing_frontiers SET until_at = until_at - 1 WHERE part = 'usage'".into(), "as far as its fees reach"),
+        ("UPDATE billing_runs SET invoices_created = 14".into(), "made the invoices it counts"),
+        (
+            "UPDATE invoices SET tax_cents = 5, total_cents = total_cents + 5 WHERE number = 1".into(),
+            "rates on the fees come to",
+        ),
+        (
+            "INSERT INTO invoice_settlements (id, organization_id, invoice_id, settlement_type, source_id, amount_cents, \
+             created_at) SELECT 's', organization_id, id, 'manual', id, total_cents + 1, 0 FROM invoices WHERE number = 2"
+                .into(),
+            "exceed what is due",
+        ),
+    ];
+    for (fault, rule) in faults {
+        let bench = billed().await;
+        let fault: &'static str = Box::leak(fault.clone().into_boxed_str());
+        let report = planted(&bench, fault).await;
+        assert!(!report.holds, "{fault}");
+        assert!(report.problems.iter().any(|problem| problem.rule.contains(rule)), "{fault}: {:?}", report.problems);
+    }
+}
+
+#[tokio::test]
+async fn the_database_itself_refuses_a_total_that_is_not_the_sum_and_a_line_billed_twice() {
+    let bench = billed().await;
+    for fault in [
+        "UPDATE invoices SET total_cents = total_cents + 1",
+        "UPDATE invoices SET status = 'paid'",
+        "UPDATE invoices SET status = 'finalized', number = NULL",
+        "INSERT INTO fees SELECT 'other', organization_id, invoice_id, line, customer_id, subscription_id, fee_type, plan_id, \
+         charge_id, line_key, line_hash, period_start, period_end, description, metric_code, units, unit_amount_cents, \
+         amount_cents, precise_amount_cents, currency, events_count, event_fingerprint, cut_id, plan_version, metric_version, \
+         properties, tax_cents, taxes, adjusted_fee_id, voided, payment_status, created_at, updated_at FROM fees \
+         WHERE id = (SELECT MIN(id) FROM fees)",
+    ] {
+        let mut write = bench.database().write().await.unwrap();
+        assert!(sqlx::query(fault).execute(write.connection()).await.is_err(), "{fault}");
+    }
+}

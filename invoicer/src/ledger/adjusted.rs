@@ -1,0 +1,62 @@
+//! What late usage is measured against: up to where subscriptions have been looked at, and what was billed for their usage.
+
+use super::LedgerError;
+use super::bulk::{placeholders, query_with};
+use super::fees::{SELECT, StoredFee, fee_of};
+use domain::ids::SubscriptionId;
+use domain::position::Cut;
+use sqlx::{AnyConnection, Row};
+
+/// Well below the parameters one statement may have.
+const PER_QUERY: usize = 5000;
+
+/// The oldest cut up to which the usage of any of these subscriptions was looked at; absent when none was ever billed.
+///
+/// # Errors
+/// As the database.
+pub async fn looked_at_up_to(
+    connection: &mut AnyConnection,
+    subscriptions: &[SubscriptionId],
+) -> Result<Option<Cut>, LedgerError> {
+    let mut oldest: Option<String> = None;
+    for some in subscriptions.chunks(PER_QUERY) {
+        let list = placeholders(0, some.len());
+        // Ids of cuts grow with time.
+        let sql = format!(
+            "SELECT MIN(cut_id) AS oldest FROM billing_frontiers WHERE part = 'usage' AND cut_id <> '' AND subscription_id IN ({list})"
+        );
+        let ids: Vec<String> = some.iter().map(ToString::to_string).collect();
+        let found: Option<String> = query_with(sql, &ids).fetch_one(&mut *connection).await?.try_get("oldest")?;
+        oldest = match (oldest, found) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+    let Some(oldest) = oldest else { return Ok(None) };
+    let row = sqlx::query("SELECT positions FROM rating_cuts WHERE id = $1").bind(oldest).fetch_one(connection).await?;
+    Ok(Some(serde_json::from_str(row.try_get("positions")?)?))
+}
+
+/// Usage fees and adjustments of these subscriptions on issued invoices, oldest first.
+///
+/// # Errors
+/// As the database.
+pub async fn issued_usage(
+    connection: &mut AnyConnection,
+    subscriptions: &[SubscriptionId],
+) -> Result<Vec<StoredFee>, LedgerError> {
+    let mut fees = Vec::new();
+    for some in subscriptions.chunks(PER_QUERY) {
+        let list = placeholders(0, some.len());
+        let sql = format!(
+            "{SELECT} WHERE f.subscription_id IN ({list}) AND f.fee_type IN ('charge', 'adjustment') AND f.voided = 0
+                 AND f.invoice_id IN (SELECT id FROM invoices WHERE status IN ('finalized', 'paid'))
+             ORDER BY f.created_at, f.id"
+        );
+        let ids: Vec<String> = some.iter().map(ToString::to_string).collect();
+        for row in query_with(sql, &ids).fetch_all(&mut *connection).await? {
+            fees.push(fee_of(&row)?);
+        }
+    }
+    Ok(fees)
+}

@@ -1,0 +1,7 @@
+//! Every test of billing, on the database that the name of the module says: see `main.rs`.
+
+mod actions;
+mod billing;
+mod disturbed;
+mod routes;
+mod support;
