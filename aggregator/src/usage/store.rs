@@ -172,6 +172,19 @@ impl EventStore {
         reads::events::volume(&self.connection, organization, &filter).await
     }
 
+    /// The `limit` codes with most events, most first, and how many each has.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn busiest_codes(
+        &self,
+        organization: OrganizationId,
+        filter: EventFilter,
+        limit: u64,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        reads::events::busiest_codes(&self.connection, organization, &filter, limit).await
+    }
+
     /// A page of what the store itself rejects (restamped, conflict, voided, invalid_value), newest first, and their number.
     pub async fn rejections(
         &self,
