@@ -42,6 +42,7 @@ test-tools:
 	need java "a Java 17 runtime: apt-get install openjdk-17-jdk-headless"
 	need mvn "apt-get install maven"
 	need python3 "apt-get install python3 python3-venv"
+	need openssl "apt-get install openssl"
 	if ! ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1; then
 		echo "missing: PostgreSQL (apt-get install postgresql): THE LEDGER IS NOT TESTED ON POSTGRESQL, only on SQLite" >&2
 		[[ "$${CI:-}" != true ]] || missing=1

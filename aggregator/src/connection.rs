@@ -63,6 +63,11 @@ impl Connection {
         self.client.clone().with_database(self.database()).query_raw(statement)
     }
 
+    /// The same, for a question so small that setting up a second thread costs more than it saves.
+    pub(crate) fn on_one_thread(&self) -> Self {
+        Self { client: self.client.clone().with_setting("max_threads", "1"), config: self.config.clone() }
+    }
+
     /// Runs a statement that answers nothing.
     pub async fn execute(&self, statement: &str) -> Result<(), StoreError> {
         Ok(self.query(statement).execute().await?)

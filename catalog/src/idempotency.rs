@@ -1,7 +1,7 @@
 //! Storage of idempotency keys ([`http_api::idempotency`]).
 //!
 //! A claim is one `INSERT … ON CONFLICT DO NOTHING`: of two requests at once one row wins. A claim whose process died is let go
-//! after [`LEASE`]; answers live [`RETENTION`].
+//! after `LEASE`; answers live `RETENTION`.
 
 use crate::catalog::Catalog;
 use crate::columns::Columns;

@@ -19,7 +19,7 @@ use crate::config::PASSWORD_VARIABLE;
 use crate::error::EngineError;
 
 /// How to start an engine. `--listen ADDRESS` is added to the arguments, and the password to the environment as
-/// `TOLLGATE_ENGINE_PASSWORD`; the program must print the ready line of [`crate::serve`].
+/// `TOLLGATE_ENGINE_PASSWORD`; the program must print the ready line of [`crate::serve()`].
 #[derive(Debug, Clone)]
 pub struct EngineCommand {
     /// The program: our own binary, or `tollgate-engine`.

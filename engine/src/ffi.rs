@@ -113,7 +113,7 @@ impl Library {
 }
 
 /// Ends the process at once, without the library's exit handlers, which take a second to join threads that do nothing.
-/// For use after [`crate::serve`] has returned: the engine is closed then and everything is on disk.
+/// For use after [`crate::serve()`] has returned: the engine is closed then and everything is on disk.
 pub fn exit_process(code: u8) -> ! {
     // SAFETY: `_exit` has no preconditions and does not return.
     unsafe { nix::libc::_exit(c_int::from(code)) }

@@ -2,6 +2,7 @@
 //!
 //! It refuses to write anything. Every answer is of the caller's organization (I8); "now" is the organization's clock.
 
+mod busiest;
 mod estimate;
 mod events;
 mod rejections;
@@ -64,6 +65,7 @@ pub fn router(state: RaterState) -> Router {
         .merge(usage::routes())
         .merge(estimate::routes())
         .merge(what_if::routes())
+        .merge(busiest::routes())
         .merge(subscription_usage::routes())
         .with_state(state)
 }
@@ -76,6 +78,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document.merge(usage::Document::openapi());
     document.merge(estimate::Document::openapi());
     document.merge(what_if::Document::openapi());
+    document.merge(busiest::Document::openapi());
     document.merge(subscription_usage::Document::openapi());
     document
 }

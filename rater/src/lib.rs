@@ -9,6 +9,7 @@
 //! - [`rows`]: the store's answers as the usage of fees
 //! - [`aggregate`]: the same quantities from single events, for charges that look at events one by one
 //! - [`proof`]: one fee counted again, event by event
+//! - [`advance`]: what each event owes where usage is paid as it is accepted
 //! - [`late`]: what came in after a bill, and what it changes; [`shard`]: rating by several processes
 //! - [`estimate`], [`projection`], [`what_if`]: the same of usage that is imagined
 //! - [`api`]: usage and events over HTTP
@@ -18,6 +19,7 @@
 //! Invariants asserted here: I3 (a fee is a function of catalog versions, cut and events), I5 (amounts are exact and rounded
 //! once), I8 (every question names its organization), I9 (what no charge takes is counted and can be listed).
 
+pub mod advance;
 pub mod aggregate;
 pub mod api;
 pub mod estimate;

@@ -122,7 +122,8 @@ fn true_up_of(terms: Terms<'_>, lacking: MinorUnits) -> RatedCharge {
     }
 }
 
-fn rounded(metric: &Metric, quantity: Quantity) -> Quantity {
+/// A quantity as the metric rounds it.
+pub(crate) fn rounded(metric: &Metric, quantity: Quantity) -> Quantity {
     match metric.rounding {
         // The contract allows 0–15 digits.
         Some((function, digits)) => quantity.rounded(function, i32::try_from(digits).unwrap_or(i32::MAX)),

@@ -88,11 +88,8 @@ impl Rater {
         let (planning_view, planning_cut) = (view.clone(), cut.clone());
         let mut plan = in_background(move || plan(&planning_view, items, &planning_cut)).await?;
         let mut found = Found { rows: vec![Vec::new(); plan.slots.len()], read: HashMap::new() };
-        // Step by step, and at the end the windows are needed for what has to be read.
-        for planned in &plan.queries {
-            let rows = &mut found.rows;
-            self.store.usage(planned.query.clone(), |row| keep(rows, row)).await?;
-        }
+        let queries: Vec<_> = plan.queries.iter().map(|planned| &planned.query).collect();
+        self.store.usage_of_all(&queries, |row| keep(&mut found.rows, row)).await?;
         self.read_events(&mut plan, &mut found).await?;
         let rated = in_background(move || price_all(plan, found)).await?;
         metrics::histogram!("tollgate_rating_seconds").record(started.elapsed());

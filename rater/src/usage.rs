@@ -226,15 +226,16 @@ fn event_units(aggregation: Aggregation, events: &[MetricEvent], quantity: &Quan
 }
 
 fn dynamic_total(dynamic: &Dynamic, exponent: u32, events: &[&UsageEvent]) -> Quantity {
-    let number = |event: &UsageEvent, name: &str| {
+    events.iter().map(|event| dynamic_amount(dynamic, exponent, event)).fold(Quantity::ZERO, |total, one| &total + &one)
+}
+
+/// What one event of a dynamic charge says it costs, in currency units of 10^-`exponent` minor units.
+pub(crate) fn dynamic_amount(dynamic: &Dynamic, exponent: u32, event: &UsageEvent) -> Quantity {
+    let number = |name: &str| {
         let read = number_of(field(&event.properties, name)).and_then(|number| number.to_big());
         read.map_or(Quantity::ZERO, Quantity::from)
     };
-    let mut total = Quantity::ZERO;
-    for event in events {
-        let stated = Quantity::parse(&event.precise_total).ok();
-        let (price, quantity) = (number(event, &dynamic.price_field), number(event, &dynamic.quantity_field));
-        total += &Dynamic::event_amount(stated.as_ref(), exponent, &price, &quantity);
-    }
-    total
+    let stated = Quantity::parse(&event.precise_total).ok();
+    let (price, quantity) = (number(&dynamic.price_field), number(&dynamic.quantity_field));
+    Dynamic::event_amount(stated.as_ref(), exponent, &price, &quantity)
 }

@@ -93,3 +93,65 @@ impl EventSink for KafkaSink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
+
+    use super::*;
+    use domain::event_batch::EventRow;
+    use domain::identity::Content;
+    use event_log::producer::LogProducer;
+    use event_log::settings::KafkaSettings;
+
+    fn batch(transaction_ids: &[&str]) -> Arc<EventBatch> {
+        let mut batch = EventBatch::new(OrganizationId::random(), Timestamp(7));
+        for transaction_id in transaction_ids {
+            let (code, customer, properties) = ("api", "k", "{}");
+            let content = Content { code, customer, subscription: "", properties, precise_total_amount_cents: "" };
+            batch.push(&EventRow { transaction_id, timestamp: Timestamp(9), content });
+        }
+        Arc::new(batch)
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_and_silent_brokers_are_said_as_what_was_kept() {
+        let settings = KafkaSettings {
+            // The discard port: nothing listens there.
+            brokers: "127.0.0.1:9".into(),
+            delivery_timeout_ms: 1_500,
+            request_timeout_ms: 1_000,
+            queue_bytes: 1024 * 1024,
+            ..KafkaSettings::default()
+        };
+        let sink = KafkaSink::new(LogIntake::new(LogProducer::start(&settings, 6).unwrap()), None);
+        let room = sink.admit(1_000_000).unwrap();
+        assert!(matches!(sink.admit(100_000), Err(SinkError::Overloaded { .. })));
+        drop(room);
+        assert!(matches!(sink.readiness(), Readiness::NotReady { .. }), "no broker has answered yet");
+        let sent = batch(&["a"]);
+        assert!(matches!(sink.accept(Arc::clone(&sent)).await, Err(SinkError::MaybeKept { .. })));
+        let voided = sink.void(sent.organization, "a", Timestamp(8)).await;
+        assert!(matches!(voided, Err(SinkError::MaybeKept { .. })), "{voided:?}");
+        assert_eq!(sink.stored(sent.organization, &sent.ids).await, Ok(Vec::new()), "the answer shows them as sent");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_real_broker_acknowledges_events_and_known_ids_are_counted() {
+        let directory = tempfile::tempdir().unwrap();
+        let kafka = event_log::testing::DevKafka::start(directory.path(), 1).unwrap();
+        let settings = KafkaSettings { brokers: kafka.bootstrap.clone(), ..KafkaSettings::default() };
+        let sink = KafkaSink::new(LogIntake::start(&settings, Duration::from_secs(30)).await.unwrap(), None);
+        let sent = batch(&["a", "b", "a"]);
+        assert_eq!(sink.accept(Arc::clone(&sent)).await, Ok(Accepted { duplicates: vec![2] }));
+        assert_eq!(sink.accept(Arc::clone(&sent)).await, Ok(Accepted { duplicates: vec![0, 1, 2] }));
+        assert_eq!(sink.void(sent.organization, "a", Timestamp(8)).await, Ok(()));
+        for _ in 0..100 {
+            if sink.readiness() == Readiness::Ready {
+                return sink.close(Duration::from_secs(5)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{:?}", sink.readiness());
+    }
+}

@@ -65,7 +65,8 @@ impl Serving {
 async fn accept(listener: TcpListener, router: Router, mut stopped: oneshot::Receiver<()>) -> GracefulShutdown {
     let connections = GracefulShutdown::new();
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_PATIENCE);
+    // A client that says "no more" still waits for its answer: by default its connection would be closed unanswered.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_PATIENCE).half_close(true);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_PATIENCE);
     loop {
         let accepted = tokio::select! {

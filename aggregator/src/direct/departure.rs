@@ -66,16 +66,16 @@ mod tests {
 
     const COMMIT: Duration = Duration::from_millis(12);
 
-    #[tokio::test(start_paused = true)]
-    async fn one_client_alone_never_waits() {
+    #[test]
+    fn one_client_alone_never_waits() {
         let (mut departure, now) = (Departure::default(), Instant::now());
         assert!(departure.is_due(1, now));
         departure.expect(1, COMMIT, now);
         assert!(departure.is_due(1, now));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_group_waits_for_those_just_answered_and_not_longer_than_a_quarter_of_a_commit() {
+    #[test]
+    fn a_group_waits_for_those_just_answered_and_not_longer_than_a_quarter_of_a_commit() {
         let (mut departure, now) = (Departure::default(), Instant::now());
         departure.expect(200, COMMIT, now);
         assert!(!departure.is_due(199, now));
@@ -88,8 +88,8 @@ mod tests {
         assert!(departure.is_due(1, now + LONGEST_WAIT));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn merge_pressure_holds_back_also_a_group_that_is_complete() {
+    #[test]
+    fn merge_pressure_holds_back_also_a_group_that_is_complete() {
         let (mut departure, now) = (Departure::default(), Instant::now());
         departure.press(Duration::from_millis(100), now);
         assert!(!departure.is_due(1_000, now));

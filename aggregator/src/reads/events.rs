@@ -124,6 +124,20 @@ pub(crate) async fn volume(
     Ok(rows.into_iter().map(|(hour, events)| HourCount { hour: Timestamp(hour), events }).collect())
 }
 
+/// The codes with most events, and how many each has.
+pub(crate) async fn busiest_codes(
+    connection: &Connection,
+    organization: OrganizationId,
+    filter: &EventFilter,
+    limit: u64,
+) -> Result<Vec<(String, u64)>, StoreError> {
+    let statement = format!(
+        "SELECT code, count() AS events FROM events WHERE {} GROUP BY code ORDER BY events DESC, code LIMIT {limit}",
+        condition(organization, filter)
+    );
+    connection.fetch_all(&statement).await
+}
+
 fn condition(organization: OrganizationId, filter: &EventFilter) -> String {
     let mut parts = vec![format!("organization = {}", sql::organization(organization))];
     let texts = [

@@ -14,6 +14,11 @@ use uuid::Uuid;
 /// Up to so many windows stand in the statement: 150 bytes each, below the engine's 256 KiB for a query. An upload costs
 /// about 10 ms, which one customer's usage should not wait for.
 const INLINE_WINDOWS: usize = 1_000;
+/// Whether the windows fit into a statement.
+pub(super) fn is_small(windows: &[UsageWindow]) -> bool {
+    windows.len() <= INLINE_WINDOWS
+}
+
 /// Up to so many organizations or codes are named to the primary key; with more, nearly every granule matches anyway.
 const NAMED_VALUES: usize = 500;
 /// Windows per uploaded block: 60 bytes each, 12 MB.
@@ -74,7 +79,7 @@ impl Source {
         let series: HashSet<u128> = windows.iter().map(|window| window.series.0).collect();
         let windows_of_series = WindowsOfSeries::of(windows, &series);
         let pruning = pruning(query, windows, &series);
-        if windows.len() <= INLINE_WINDOWS {
+        if is_small(windows) {
             return Ok(Self { table: inline(&rows), pruning, windows_of_series, uploaded: None });
         }
         // Version 7: its time tells a left-over of a dead process from a query under way.

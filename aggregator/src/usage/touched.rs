@@ -7,9 +7,9 @@
 use crate::connection::Connection;
 use crate::error::StoreError;
 use crate::sql;
-use crate::usage::UsageQuery;
+use crate::usage::{MetricScope, UsageQuery};
 use clickhouse::Row;
-use domain::position::Position;
+use domain::position::{Cut, Position};
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -42,30 +42,42 @@ struct DoubtfulRow {
 }
 
 impl Touched {
-    /// As of the query's cut, in the organizations it names.
-    pub(super) async fn find(connection: &Connection, query: &UsageQuery) -> Result<Self, StoreError> {
-        let organizations = organizations(query);
-        let voided = format!(
-            "SELECT series FROM voids WHERE {organizations} AND series != 0 AND {in_cut} \
-             UNION DISTINCT SELECT series FROM event_ids WHERE {organizations} AND id IN \
-             (SELECT id FROM voids WHERE {organizations} AND series = 0 AND {in_cut})",
-            in_cut = sql::in_cut(&query.cut, "")
-        );
+    /// As of `cut`, in the organizations that the queries name.
+    pub(super) async fn find(connection: &Connection, queries: &[&UsageQuery], cut: &Cut) -> Result<Self, StoreError> {
+        let organizations = named(queries.iter().flat_map(|query| &query.scopes));
         let doubtful =
             format!("SELECT id, series, epoch, partition, offset, line FROM doubtful_ids WHERE {organizations}");
-        let (voided, doubtful) =
-            futures::try_join!(connection.fetch_all::<u128>(&voided), connection.fetch_all::<DoubtfulRow>(&doubtful))?;
-        Ok(Self { voided: voided.into_iter().collect(), doubtful: Doubtful::of(query, &doubtful) })
+        let (voided, doubtful) = futures::try_join!(
+            voided_series(connection, &organizations, cut),
+            connection.fetch_all::<DoubtfulRow>(&doubtful)
+        )?;
+        Ok(Self { voided: voided.into_iter().collect(), doubtful: Doubtful::of(cut, &doubtful) })
     }
 }
 
+/// Series that hold an event voided inside `cut`.
+async fn voided_series(connection: &Connection, organizations: &str, cut: &Cut) -> Result<Vec<u128>, StoreError> {
+    // Most installations void nothing: the number of rows is metadata, the question itself costs the engine three times as much.
+    let voids: u64 = connection.fetch_one("SELECT count() FROM voids").await?;
+    if voids == 0 {
+        return Ok(Vec::new());
+    }
+    let statement = format!(
+        "SELECT series FROM voids WHERE {organizations} AND series != 0 AND {in_cut} \
+         UNION DISTINCT SELECT series FROM event_ids WHERE {organizations} AND id IN \
+         (SELECT id FROM voids WHERE {organizations} AND series = 0 AND {in_cut})",
+        in_cut = sql::in_cut(cut, "")
+    );
+    connection.fetch_all(&statement).await
+}
+
 impl Doubtful {
-    fn of(query: &UsageQuery, rows: &[DoubtfulRow]) -> Self {
+    fn of(cut: &Cut, rows: &[DoubtfulRow]) -> Self {
         let mut found = Self::default();
         for row in rows {
             found.series.insert(row.series);
             let position = Position { epoch: row.epoch, partition: row.partition, offset: row.offset, index: row.line };
-            if query.cut.contains(position) {
+            if cut.contains(position) {
                 let first = found.first.entry(row.id).or_insert(position);
                 *first = position.min(*first);
             }
@@ -76,8 +88,12 @@ impl Doubtful {
 
 /// The condition that names the query's organizations, for the small tables (I8).
 pub(super) fn organizations(query: &UsageQuery) -> String {
-    let named: BTreeSet<_> = query.scopes.iter().map(|scope| scope.organization).collect();
-    format!("organization IN {}", sql::list(named.into_iter().map(sql::organization)))
+    named(&query.scopes)
+}
+
+fn named<'a>(scopes: impl IntoIterator<Item = &'a MetricScope>) -> String {
+    let organizations: BTreeSet<_> = scopes.into_iter().map(|scope| scope.organization).collect();
+    format!("organization IN {}", sql::list(organizations.into_iter().map(sql::organization)))
 }
 
 /// The ids voided inside the query's cut, as a subquery. An id is derived from its organization: two never share one.
@@ -88,20 +104,11 @@ pub(super) fn voided_ids(query: &UsageQuery) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usage::Measure;
-    use domain::position::Cut;
 
     #[test]
     fn of_an_id_with_several_rows_the_first_inside_the_cut_counts() {
         let row = |id, offset| DoubtfulRow { id, series: 9, epoch: 0, partition: 0, offset, line: 0 };
-        let query = UsageQuery {
-            measure: Measure::Count,
-            scopes: Vec::new(),
-            windows: Vec::new(),
-            cut: Cut::direct(5),
-            by_dimensions: false,
-        };
-        let found = Doubtful::of(&query, &[row(1, 7), row(1, 4), row(1, 3), row(2, 6), row(2, 9)]);
+        let found = Doubtful::of(&Cut::direct(5), &[row(1, 7), row(1, 4), row(1, 3), row(2, 6), row(2, 9)]);
         assert_eq!(found.first.get(&1).map(|position| position.offset), Some(3));
         assert_eq!(found.first.get(&2), None);
         assert_eq!(found.series, HashSet::from([9]));

@@ -320,7 +320,7 @@ async fn plans(
     let select = format!("SELECT document FROM plan_versions WHERE {OF_ORGANIZATION} ORDER BY plan_id, version");
     let mut all: HashMap<PlanId, Vec<Plan>> = HashMap::new();
     each_row(connection, conditions, select, |row| {
-        let version: PlanDocument = document(row, 0, "version of a plan")?;
+        let version = document::<PlanDocument>(row, 0, "version of a plan")?.for_rating();
         terms.plans.insert((version.plan.id, version.plan.version), PlanTerms::of(&version));
         all.entry(version.plan.id).or_default().push(version.plan);
         Ok(())

@@ -57,6 +57,18 @@ impl Catalog {
         Ok(MetricRecord::read(&row.ok_or_else(|| ApiError::not_found("Billable metric"))?)?)
     }
 
+    /// The names of an organization's metrics by code.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn metric_names(&self, organization: OrganizationId) -> Result<BTreeMap<String, String>, DatabaseError> {
+        let rows = sqlx::query("SELECT code, name FROM billable_metrics WHERE organization_id = $1")
+            .bind(organization.to_string())
+            .fetch_all(self.database().pool())
+            .await?;
+        rows.iter().map(|row| Ok((row.text("code")?, row.text("name")?))).collect()
+    }
+
     /// A page of an organization's metrics, and their number.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 
 /// The event property that names the wallet that pays.
-const TARGET_WALLET: &str = "target_wallet_code";
+pub(crate) const TARGET_WALLET: &str = "target_wallet_code";
 
 /// The charges of a plan, each with an id of its own.
 ///

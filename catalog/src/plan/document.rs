@@ -2,8 +2,10 @@
 
 use crate::columns::Columns;
 use crate::database::DatabaseError;
+use crate::plan::charges::TARGET_WALLET;
 use crate::plan::wire::{ChargeFilterOutput, ChargeOutput, MinimumCommitment, PlanResponse, UsageThreshold};
 use domain::catalog::{Charge, ChargeFilter, Plan};
+use domain::pricing::group_keys;
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
@@ -50,6 +52,20 @@ impl PlanDocument {
         *self == renumbered
     }
 
+    /// The same with what its options mean to rating: a charge whose wallet the events name is grouped by that name, in all its
+    /// filters.
+    pub(crate) fn for_rating(mut self) -> Self {
+        let wallets = self.charge_options.iter().map(|options| options.accepts_target_wallet);
+        for (charge, _) in self.plan.charges.iter_mut().zip(wallets).filter(|(_, accepts)| *accepts) {
+            group_by_wallet(&mut charge.properties);
+            // A filter without groups of its own has those of its charge.
+            let own = charge.filters.iter_mut().map(|filter| &mut filter.properties);
+            own.filter(|properties| group_keys(properties).is_ok_and(|keys| !keys.is_empty()))
+                .for_each(group_by_wallet);
+        }
+        self
+    }
+
     /// Every code of a tax that it names.
     pub(crate) fn tax_codes_named(&self) -> impl Iterator<Item = &str> {
         let commitment = self.minimum_commitment.iter().flat_map(|commitment| &commitment.tax_codes);
@@ -86,6 +102,18 @@ impl PlanDocument {
             updated_at,
         }
     }
+}
+
+/// Adds the wallet's name to the properties that split a charge into one fee per value.
+fn group_by_wallet(properties: &mut serde_json::Value) {
+    // Checked when the plan was written.
+    let mut keys = group_keys(properties).unwrap_or_default();
+    let Some(fields) = properties.as_object_mut() else { return };
+    if !keys.iter().any(|key| key == TARGET_WALLET) {
+        keys.push(TARGET_WALLET.to_owned());
+    }
+    fields.remove("pricing_group_keys");
+    fields.insert("grouped_by".into(), keys.into());
 }
 
 fn shown_charge(plan_id: domain::ids::PlanId, charge: Charge, options: ChargeOptions) -> ChargeOutput {

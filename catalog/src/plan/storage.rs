@@ -173,7 +173,7 @@ impl Catalog {
             .map_err(DatabaseError::from)?;
         let kept = PlanRow::read(&row.ok_or_else(|| ApiError::not_found("Plan"))?)?;
         let changed = changed_document(&mut write, organization, &kept.document, &change, kept.updated_at).await?;
-        Ok(changed.plan)
+        Ok(changed.for_rating().plan)
     }
 
     /// Deletes a plan that no subscription ever had.

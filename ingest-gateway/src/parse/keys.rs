@@ -23,9 +23,15 @@ impl<'a> Key<'a> {
 }
 
 /// Names of all open objects, the innermost object's last.
-#[derive(Default)]
 pub(super) struct Keys<'a> {
     open: Vec<Key<'a>>,
+}
+
+impl Default for Keys<'_> {
+    /// With room for a usual event: growing to it cost an NDJSON line three allocations.
+    fn default() -> Self {
+        Self { open: Vec::with_capacity(PAIRWISE) }
+    }
 }
 
 impl<'a> Keys<'a> {

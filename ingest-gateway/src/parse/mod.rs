@@ -10,7 +10,13 @@
 //! out spans and converts nothing. What is refused, and how strictly, is in `scan.rs` (the text), `event.rs` (the fields) and
 //! `timestamp.rs`; words and places of errors in `problem.rs`.
 //!
-//! Cost: one pass, no allocation per event but the columns' growth. A body with a problem is read to its end, to name up to
+//! Cost: one pass, no allocation per event but the columns' growth. Millions of events of 250 bytes a second and core, median and
+//! 95 % interval of `cargo bench -p ingest-gateway --bench parse`, ids and hashes included: contract 2.00 (1.99–2.02), NDJSON
+//! lines 1.79 (1.78–1.80), Lago 2.00 (1.99–2.02), CloudEvents 2.05 (2.04–2.07); half of it is `EventBatch::push`. In a run in
+//! which the contract made 1.96, serde_json with raw properties made 1.82, without looking for repeated names. A line of the log
+//! takes 65 ns more.
+//!
+//! A body with a problem is read to its end, to name up to
 //! [`MAX_LISTED_PROBLEMS`] of them; a flaw of the text ends it at once.
 
 mod cloud_event;

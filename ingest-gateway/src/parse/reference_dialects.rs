@@ -9,6 +9,7 @@ use base64::Engine;
 use bigdecimal::BigDecimal;
 use domain::event_batch::{EventBatch, EventRow};
 use domain::identity::Content;
+use domain::quantity::Quantity;
 use domain::time::Timestamp;
 use num_traits::ToPrimitive;
 use std::str::FromStr;
@@ -20,7 +21,9 @@ fn lago_time(json: &str) -> Option<Timestamp> {
     let is_number = plain.starts_with(|first: char| first.is_ascii_digit())
         && text.ends_with(|last: char| last.is_ascii_digit())
         && !plain[1..].contains('_');
-    let seconds = if is_number { BigDecimal::from_str(&text).ok() } else { None };
+    // A number beyond what a quantity may hold ("1E-40") is none in either form.
+    let is_bounded = Quantity::parse(&text).is_ok();
+    let seconds = if is_number && is_bounded { BigDecimal::from_str(&text).ok() } else { None };
     let micros = seconds
         .map(|seconds| (seconds * BigDecimal::from(1_000_000)).with_scale_round(0, bigdecimal::RoundingMode::Floor));
     let instant = match micros {

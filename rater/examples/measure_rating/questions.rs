@@ -5,6 +5,7 @@ use aggregator::{EventStore, StoreConfig};
 use domain::catalog::Subscription;
 use domain::period::Proration;
 use domain::time::Timestamp;
+use rater::what_if::WhatIf;
 use rater::{Rater, RatingItem, RatingView};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,7 +36,22 @@ pub async fn run(store: &EventStore, config: &StoreConfig, workload: &Workload) 
         baseline.as_secs_f64(),
         best.as_secs_f64() / baseline.as_secs_f64()
     );
+    what_if(&rater, &view, workload, &cut).await;
     one_by_one(&rater, workload, &cut).await;
+}
+
+/// The same history under a plan of ten charges.
+async fn what_if(rater: &Rater, view: &Arc<RatingView>, workload: &Workload, cut: &domain::position::Cut) {
+    let question = WhatIf {
+        plan: workload.plan_of_ten_charges(),
+        from: Timestamp(MARCH),
+        to: Timestamp(MARCH + MONTH),
+        customers: None,
+    };
+    let started = Instant::now();
+    let answer = rater.what_if(view, question, cut).await.unwrap();
+    assert!(answer.problems.is_empty());
+    println!("what-if of ten charges, {} customers: {:.2} s", answer.customers.len(), started.elapsed().as_secs_f64());
 }
 
 fn item(view: &RatingView, subscription: &Subscription) -> RatingItem {

@@ -108,6 +108,22 @@ impl Workload {
         }
     }
 
+    /// The plan with ten charges, half of them by range.
+    pub fn plan_of_ten_charges(&self) -> Plan {
+        let mut plan = self.plan();
+        let by_range = plan.charges.remove(0);
+        for number in 0..10 {
+            let mut charge = by_range.clone();
+            charge.id = ChargeId(id(7, number));
+            if number % 2 == 0 {
+                (charge.model, charge.properties) =
+                    (ChargeModel::Standard, json!({"amount": format!("0.00{number}1")}));
+            }
+            plan.charges.push(charge);
+        }
+        plan
+    }
+
     fn plan(&self) -> Plan {
         let charge = Charge {
             id: ChargeId(id(6, 0)),

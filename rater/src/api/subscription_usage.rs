@@ -110,12 +110,12 @@ async fn subscribed(
     Ok((view, subscription))
 }
 
-fn date(query: &QueryArguments, name: &'static str) -> Result<Option<NaiveDate>, ApiError> {
+pub(super) fn date(query: &QueryArguments, name: &'static str) -> Result<Option<NaiveDate>, ApiError> {
     let Some(text) = query.text(name)? else { return Ok(None) };
     text.parse().map(Some).map_err(|_| refused(name, "Input should be a valid date", text))
 }
 
-fn refused(name: &'static str, msg: &str, input: &str) -> ApiError {
+pub(super) fn refused(name: &'static str, msg: &str, input: &str) -> ApiError {
     let loc = [Loc::from("query"), Loc::from(name)];
     ApiError::validation(vec![FieldError::new("date_parsing", loc, msg, &serde_json::Value::from(input))])
 }

@@ -333,3 +333,31 @@ async fn now_is_the_clock_of_the_organization() {
     let usage = tenant.get("/v1/customers/c/current_usage?subscription_id=s").await;
     assert_eq!(usage["from_datetime"], "2026-04-30T22:00:00Z");
 }
+
+#[tokio::test]
+async fn the_busiest_metrics_of_a_window_are_named_and_counted() {
+    let server = Server::start().await;
+    let (tenant, other) = (server.tenant("one").await, server.tenant("other").await);
+    tenant.account().await;
+    let nobodys = |id: &str| Sent::new(id, "nothing", "c", at("2026-03-09T00:00:00Z"), "{}");
+    tenant
+        .events(&[
+            tokens("t1", "2026-03-10T23:59:59.999999Z", "1", "eu"),
+            tokens("t2", "2026-02-09T00:00:00Z", "1", "eu"),
+            tokens("t3", "2026-02-08T23:59:59Z", "1", "eu"),
+            tokens("t4", "2026-03-11T00:00:00Z", "1", "eu"),
+            nobodys("t5"),
+        ])
+        .await;
+    let top = tenant.get("/dashboard/usage").await;
+    let wanted = json!({"top_metrics": [
+        {"metric_code": "tokens", "metric_name": "Tokens", "event_count": 2},
+        {"metric_code": "nothing", "metric_name": "nothing", "event_count": 1},
+    ]});
+    assert_eq!(top, wanted);
+    let one_day = tenant.get("/dashboard/usage?start_date=2026-02-08&end_date=2026-02-08").await;
+    assert_eq!(one_day["top_metrics"][0]["event_count"], 1);
+    assert_eq!(other.get("/dashboard/usage").await["top_metrics"], json!([]));
+    tenant.refused("/dashboard/usage?start_date=2026-02-08&end_date=2026-02-07", 422).await;
+    tenant.refused("/dashboard/usage?start_date=x", 422).await;
+}

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod advance;
 mod against_plain_loops;
 mod api;
+mod bad_input;
 #[path = "../../src/fixtures.rs"]
 #[allow(dead_code)]
 mod fixtures;
@@ -15,6 +17,7 @@ mod naive;
 mod naive_prices;
 mod rating;
 mod store;
+mod target_wallets;
 mod view {
     //! Where the shared fixtures look for it.
     pub use rater::RatingView;
