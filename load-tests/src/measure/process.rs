@@ -176,6 +176,13 @@ mod tests {
     fn a_child_is_counted_with_its_parent_also_after_its_end() {
         let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
         let mut meter = Meter::new(vec![Root { label: "tests".into(), pid: std::process::id() }]);
+        // `spawn` returns when the child is a new program, which can be before the kernel shows its command line.
+        let shown = std::time::Instant::now() + Duration::from_secs(20);
+        while fs::read(format!("/proc/{}/cmdline", child.id())).unwrap() != b"sleep\x0030\x00"
+            && std::time::Instant::now() < shown
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let running = meter.read();
         assert!(running.iter().any(|usage| usage.name == "tests: sleep 30"), "{running:?}");
         assert!(running.iter().all(|usage| usage.peak_resident_bytes > 0));
