@@ -48,11 +48,8 @@ const DECISIONS: [Decision; 5] = [
         },
     },
     Decision {
-        reason: "usage thresholds and charges paid in advance are not billed yet",
-        applies: |case| {
-            any_plan(case, |plan| plan.get("usage_thresholds").is_some())
-                || any_charge(case, |charge| charge["pay_in_advance"] == true)
-        },
+        reason: "usage thresholds are not billed yet",
+        applies: |case| any_plan(case, |plan| plan.get("usage_thresholds").is_some()),
     },
     Decision {
         reason: "the units of a prorated charge are shown as they are priced, each for its share of the period",
