@@ -59,4 +59,4 @@ pub(crate) use decode::LogRows;
 pub use frontier::{CutError, LogCuts};
 pub use handle::StreamingWriter;
 pub use reprocess::{ReprocessFrom, reprocess};
-pub use types::{GROUP, PartitionProgress, Progress, StreamingConfig, StreamingError};
+pub use types::{PartitionProgress, Progress, StreamingConfig, StreamingError};

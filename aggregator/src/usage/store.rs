@@ -42,6 +42,12 @@ impl EventStore {
         Ok(Self { connection })
     }
 
+    /// Over a store that may be away now: nothing is asked of it and its schema is taken as it is.
+    #[must_use]
+    pub fn unopened(config: StoreConfig) -> Self {
+        Self { connection: Connection::new(config) }
+    }
+
     /// Exact usage of every window at the query's cut; rows in no order, each (slot, dimensions) once.
     ///
     /// # Errors
