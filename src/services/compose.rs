@@ -61,7 +61,11 @@ impl Parts {
         let catalog = Catalog::open(database.clone()).await.map_err(Failure::trouble)?;
         let auth = AuthState::new(catalog.snapshot(), Some(admin_secret.clone()), clock.clone());
         let store = EventStore::open(event_store.config()).await.map_err(Failure::trouble)?;
-        let writer = start_writer(configuration, event_store, &catalog, purpose).await?;
+        let writer = start_writer(configuration, directory, event_store, &catalog, purpose).await?;
+        let store = match &writer {
+            Some(writer) => store.behind(writer.progress()),
+            None => store,
+        };
         let sink: Arc<dyn EventSink> = match &writer {
             Some(writer) => Arc::new(DirectSink::new(writer.clone(), store.clone())),
             None => Arc::new(NoSink),
@@ -91,7 +95,7 @@ impl Parts {
         let store = self.store.clone();
         readiness.add("event_store", move || {
             let store = store.clone();
-            async move { store.committed_cut().await.map(|_| ()).map_err(|fault| fault.to_string()) }
+            async move { store.ping().await.map_err(|fault| fault.to_string()) }
         });
         let sink = self.sink.clone();
         readiness.add("writer", move || {
@@ -171,6 +175,7 @@ async fn open_ledger(configuration: &Configuration, directory: &DataDirectory) -
 /// The one writer. A command on somebody else's ClickHouse server starts none: the server's gateway holds that right.
 async fn start_writer(
     configuration: &Configuration,
+    directory: &DataDirectory,
     event_store: &EventStoreServer,
     catalog: &Catalog,
     purpose: Purpose,
@@ -178,7 +183,11 @@ async fn start_writer(
     if purpose == Purpose::Command && configuration.clickhouse.is_some() {
         return Ok(None);
     }
-    let config = DirectConfig { max_bytes: configuration.ingest_memory_bytes, ..DirectConfig::default() };
+    let config = DirectConfig {
+        max_bytes: configuration.ingest_memory_bytes,
+        journal: configuration.clickhouse.is_none().then(|| directory.journal()),
+        ..DirectConfig::default()
+    };
     let writer =
         DirectWriter::start(event_store.config(), config, catalog.snapshot()).await.map_err(Failure::trouble)?;
     Ok(Some(writer))
