@@ -71,9 +71,11 @@ impl Parts {
         let at_hand = ground.event_store.zip(store.as_ref()).map(|(server, store)| StoreAtHand {
             config: server.config(),
             store,
-            is_embedded: server.is_embedded(),
+            // What is embedded lies in the data directory, and so does its journal.
+            journal: ground.directory.filter(|_| server.is_embedded()).map(DataDirectory::journal),
         });
         let ingestion = Ingestion::start(configuration, purpose, at_hand, &catalog.snapshot()).await?;
+        let store = store.map(|store| ingestion.seen_by_readers(store));
         let billing = match store.as_ref().filter(|_| purpose.reads_usage()) {
             Some(store) => Some(Billing::open(configuration, purpose, &catalog, store, &clock).await?),
             None => None,
@@ -103,7 +105,7 @@ impl Parts {
         if let Some(store) = self.store.clone().filter(|_| self.billing.is_some()) {
             readiness.add("event_store", move || {
                 let store = store.clone();
-                async move { store.committed_cut().await.map(|_| ()).map_err(|fault| fault.to_string()) }
+                async move { store.ping().await.map_err(|fault| fault.to_string()) }
             });
         }
         self.ingestion.add_checks(readiness);

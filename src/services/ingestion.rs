@@ -21,6 +21,7 @@ use domain::snapshot::SnapshotCell;
 use event_log::intake::LogIntake;
 use event_log::settings::KafkaSettings;
 use ingest_gateway::EventSink;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ const SINK_CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct StoreAtHand<'a> {
     pub(super) config: StoreConfig,
     pub(super) store: &'a EventStore,
-    pub(super) is_embedded: bool,
+    /// Where the direct writer keeps what it has answered and not stored; present where the store is embedded.
+    pub(super) journal: Option<PathBuf>,
 }
 
 /// The ends of the way into the store that this process has.
@@ -68,13 +70,14 @@ impl Ingestion {
         at_hand: Option<StoreAtHand<'_>>,
         catalog: &SnapshotCell,
     ) -> Result<Self, Failure> {
-        let Some(StoreAtHand { config, store, .. }) = at_hand.filter(|store| purpose.writes_events(store.is_embedded))
-        else {
+        let Some(at_hand) = at_hand.filter(|store| purpose.writes_events(store.journal.is_some())) else {
             return Ok(Self::default());
         };
-        let limits = DirectConfig { max_bytes: configuration.ingest_memory_bytes, ..DirectConfig::default() };
+        let StoreAtHand { config, store, journal } = at_hand;
+        let limits = DirectConfig { max_bytes: configuration.ingest_memory_bytes, journal, ..DirectConfig::default() };
         let writer = DirectWriter::start(config, limits, catalog.clone()).await.map_err(Failure::trouble)?;
-        let sink: Arc<dyn EventSink> = Arc::new(DirectSink::new(writer.clone(), store.clone()));
+        let readers = store.clone().behind(writer.progress());
+        let sink: Arc<dyn EventSink> = Arc::new(DirectSink::new(writer.clone(), readers));
         Ok(Self { direct: Some(writer), sink: Some(sink), ..Self::default() })
     }
 
@@ -92,12 +95,21 @@ impl Ingestion {
             ingestion.log_in = Some(sink.clone());
             ingestion.sink = Some(sink);
         }
-        if let Some(at_hand) = at_hand.filter(|store| purpose.writes_events(store.is_embedded)) {
+        if let Some(at_hand) = at_hand.filter(|store| purpose.writes_events(store.journal.is_some())) {
+            store_what_direct_mode_left(&at_hand, catalog).await?;
             let config = StreamingConfig { broker_patience: BROKER_PATIENCE, ..StreamingConfig::default() };
             let writer = StreamingWriter::start(at_hand.config, kafka.clone(), config, catalog.clone()).await;
             ingestion.log_out = Some(writer.map_err(Failure::trouble)?);
         }
         Ok(ingestion)
+    }
+
+    /// The store for readers of this process: they see all that was answered, where that is this process's to say.
+    pub(super) fn seen_by_readers(&self, store: EventStore) -> EventStore {
+        match &self.direct {
+            Some(writer) => store.behind(writer.progress()),
+            None => store,
+        }
     }
 
     /// Where the gateway hands events to.
@@ -139,4 +151,19 @@ impl Ingestion {
             writer.close().await;
         }
     }
+}
+
+/// A data directory that changes over to streaming may hold a journal of answered events: they go into the store first, so that
+/// copies of them in the log find them.
+async fn store_what_direct_mode_left(at_hand: &StoreAtHand<'_>, catalog: &SnapshotCell) -> Result<(), Failure> {
+    let Some(journal) = at_hand.journal.as_ref().filter(|journal| journal.exists()) else { return Ok(()) };
+    let limits = DirectConfig { journal: Some(journal.clone()), ..DirectConfig::default() };
+    let writer =
+        DirectWriter::start(at_hand.config.clone(), limits, catalog.clone()).await.map_err(Failure::trouble)?;
+    let stored = at_hand.store.clone().behind(writer.progress()).committed_cut().await;
+    writer.close().await;
+    stored.map_err(Failure::trouble)?;
+    std::fs::remove_file(journal).map_err(Failure::trouble)?;
+    tracing::info!("what direct mode had in its journal is in the store");
+    Ok(())
 }
