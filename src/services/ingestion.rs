@@ -163,7 +163,15 @@ async fn store_what_direct_mode_left(at_hand: &StoreAtHand<'_>, catalog: &Snapsh
     let stored = at_hand.store.clone().behind(writer.progress()).committed_cut().await;
     writer.close().await;
     stored.map_err(Failure::trouble)?;
-    std::fs::remove_file(journal).map_err(Failure::trouble)?;
+    // With the files SQLite keeps beside it: left alone they would be taken for the next journal's.
+    for suffix in ["-wal", "-shm", ""] {
+        let mut file = journal.clone().into_os_string();
+        file.push(suffix);
+        match std::fs::remove_file(&file) {
+            Err(fault) if fault.kind() != std::io::ErrorKind::NotFound => return Err(Failure::trouble(fault)),
+            _ => {}
+        }
+    }
     tracing::info!("what direct mode had in its journal is in the store");
     Ok(())
 }
