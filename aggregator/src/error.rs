@@ -17,9 +17,18 @@ pub enum StoreError {
         /// Newest version this program knows.
         known: u32,
     },
+    /// The journal of the direct writer cannot be used.
+    #[error("journal of accepted events: {0}")]
+    Journal(String),
     /// The query itself cannot be answered; the text says why.
     #[error("usage query: {0}")]
     BadQuery(String),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        StoreError::Journal(error.to_string())
+    }
 }
 
 impl From<clickhouse::error::Error> for StoreError {

@@ -42,7 +42,7 @@ pub use inputs::{BillingInputs, InputError, StoreInputs};
 pub use ledger::runs::{RunRecord, RunScope, RunStatus};
 pub use prove::{FeeProver, ProveError};
 pub use run::progress::{RunObserver, RunProgress, Unobserved};
-pub use run::{BillingRuns, Portions, RunError};
+pub use run::{BillingRuns, Executes, Portions, RunError};
 pub use scheduler::Scheduler;
 
 #[cfg(test)]

@@ -117,10 +117,22 @@ impl Shared {
     }
 }
 
+/// Which of the runs that are started or found in the ledger this process executes in the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Executes {
+    /// All of them.
+    Every,
+    /// Those of sandboxes: an API whose live organizations are billed by another process.
+    Sandboxes,
+    /// All but those of sandboxes, which the API bills before it answers.
+    Live,
+}
+
 /// Starts, finds and resumes runs. Cheap to clone.
 #[derive(Clone)]
 pub struct BillingRuns {
     shared: Arc<Shared>,
+    executes: Executes,
 }
 
 impl std::fmt::Debug for BillingRuns {
@@ -160,7 +172,13 @@ impl BillingRuns {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(shared), executes: Executes::Every })
+    }
+
+    /// The same, leaving some of the runs to other processes.
+    #[must_use]
+    pub fn executing(self, executes: Executes) -> Self {
+        Self { executes, ..self }
     }
 
     pub(crate) fn inputs(&self) -> &dyn BillingInputs {
@@ -178,28 +196,45 @@ impl BillingRuns {
         &self.shared.database
     }
 
-    /// Starts a run in the background and answers with its row; while one of the same scope goes on, with that one's.
+    /// Starts a run in the background, here or in the process that executes such runs, and answers with its row; while one of the
+    /// same scope goes on, with that one's.
     ///
     /// # Errors
     /// When the ledger cannot be written.
     pub async fn start(&self, scope: RunScope) -> Result<RunRecord, RunError> {
         let record = self.begin(&scope).await?;
-        self.execute_in_background(record.clone());
+        if self.is_ours(&record).await? {
+            self.execute_in_background(record.clone());
+        }
         Ok(record)
     }
 
-    /// Takes up every run that was going on when its process ended; answers how many.
+    /// Takes up every run that is going on in the ledger and not in this process: its process ended, or leaves it to this one.
+    /// Answers how many.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     pub async fn resume(&self) -> Result<usize, RunError> {
         let unfinished = runs::unfinished(&mut *self.shared.connection().await?).await?;
-        let count = unfinished.len();
+        let mut count = 0;
         for record in unfinished {
-            tracing::info!(run = %record.id, as_of = %record.scope.as_of, "billing run taken up again");
+            if lock(&self.shared.executing).contains(&record.id) || !self.is_ours(&record).await? {
+                continue;
+            }
+            tracing::info!(run = %record.id, as_of = %record.scope.as_of, "billing run taken up");
             self.execute_in_background(record);
+            count += 1;
         }
         Ok(count)
+    }
+
+    async fn is_ours(&self, record: &RunRecord) -> Result<bool, RunError> {
+        let of_sandbox = match (self.executes, record.scope.organization) {
+            (Executes::Every, _) => return Ok(true),
+            (_, Some(organization)) => self.is_sandbox(organization).await?,
+            (_, None) => false,
+        };
+        Ok(of_sandbox == (self.executes == Executes::Sandboxes))
     }
 
     /// Interrupts the runs in the background and waits until they have let go of the ledger. They stay active there: the next
@@ -218,6 +253,9 @@ impl BillingRuns {
     /// When the ledger cannot be written.
     pub async fn run_to_end(&self, scope: RunScope, observer: &dyn RunObserver) -> Result<RunRecord, RunError> {
         let record = self.begin(&scope).await?;
+        let id = record.id;
+        // Unless a task in the background has it too: then that one lists it.
+        let _listed = lock(&self.shared.executing).insert(id).then_some(Listed { shared: &self.shared, id });
         execute::execute(&self.shared, record, observer).await
     }
 

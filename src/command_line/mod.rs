@@ -1,11 +1,16 @@
 //! The command line: one file per command.
 
+mod aggregator;
+mod api;
 mod bill;
 mod check_config;
 mod check_ledger;
 mod engine;
+mod gateway;
 mod import;
 mod prove;
+mod rater;
+mod service;
 mod up;
 
 use crate::failure::Failure;
@@ -26,6 +31,10 @@ pub struct CommandLine {
 #[derive(Subcommand, Debug)]
 enum Command {
     Up(Box<up::UpCommand>),
+    Gateway(Box<gateway::GatewayCommand>),
+    Aggregator(Box<aggregator::AggregatorCommand>),
+    Rater(Box<rater::RaterCommand>),
+    Api(Box<api::ApiCommand>),
     Engine(engine::EngineCommand),
     Bill(Box<bill::BillCommand>),
     Import(Box<import::ImportCommand>),
@@ -43,6 +52,10 @@ impl CommandLine {
         match self.command {
             Command::Engine(command) => command.run(),
             Command::Up(command) => on_runtime(command.run()),
+            Command::Gateway(command) => on_runtime(command.run()),
+            Command::Aggregator(command) => on_runtime(command.run()),
+            Command::Rater(command) => on_runtime(command.run()),
+            Command::Api(command) => on_runtime(command.run()),
             Command::Bill(command) => on_runtime(command.run()),
             Command::Import(command) => on_runtime(command.run()),
             Command::Prove(command) => on_runtime(command.run()),

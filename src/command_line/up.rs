@@ -1,5 +1,6 @@
 //! `tollgate up`
 
+use super::service;
 use crate::client::{Api, Credential};
 use crate::configuration::{self, Configuration, SettingFlags};
 use crate::data_directory::{DataDirectory, admin_secret};
@@ -16,6 +17,7 @@ use http_api::Secret;
 Examples:
   tollgate up --demo
   tollgate up --data-dir /var/lib/tollgate --listen 0.0.0.0:8080 --log-format json
+  tollgate up --ingest streaming --kafka-brokers 127.0.0.1:19092
 
 Ready when GET /readyz answers 200. The first start prints the admin secret it generated,
 unless TOLLGATE_ADMIN_SECRET is set. Ctrl-C or SIGTERM lets requests finish, writes what was
@@ -54,13 +56,7 @@ impl UpCommand {
         if let Some(demonstration) = demonstration {
             demonstration.abort();
         }
-        tokio::select! {
-            () = services.stop() => {
-                tracing::info!("stopped");
-                Ok(())
-            }
-            signal = signals.next() => Err(Failure::Trouble(format!("{signal} again: ended at once; what was acknowledged is on disk"))),
-        }
+        service::stop(services, &mut signals).await
     }
 }
 
@@ -74,7 +70,7 @@ async fn start(configuration: &Configuration) -> Result<(Services, Secret), Fail
             admin.secret.reveal()
         );
     }
-    let services = Services::start(configuration, directory, &admin.secret, Purpose::Serve).await?;
+    let services = Services::start(configuration, directory, &admin.secret, Purpose::Everything).await?;
     Ok((services, admin.secret))
 }
 

@@ -27,11 +27,28 @@ pub(super) fn check(configuration: &Configuration, layers: &Layers, problems: &m
             body.as_secs()
         ));
     }
-    if configuration.ingest_memory_bytes < configuration.ingest_limits.max_body_bytes {
+    let largest = configuration.ingest_limits.max_body_bytes;
+    if configuration.kafka.as_ref().is_some_and(|kafka| kafka.queue_bytes < largest) {
+        problems.push(format!(
+            "{} is less than {}: a request of that size could never be taken",
+            layers.place("kafka.queue_bytes"),
+            layers.place("ingest.max_body_bytes")
+        ));
+    }
+    if configuration.ingest_memory_bytes < largest {
         problems.push(format!(
             "{} is less than {}: a request of that size could never be taken",
             layers.place("ingest.memory_bytes"),
             layers.place("ingest.max_body_bytes")
         ));
     }
+}
+
+/// What is set and has no effect.
+pub(super) fn unused(configuration: &Configuration, layers: &Layers) -> Option<String> {
+    let is_unused = configuration.kafka.is_none() && !layers.get("kafka.brokers").text.is_empty();
+    is_unused.then(|| {
+        let place = layers.place("kafka.brokers");
+        format!("{place} is set, but {} is direct: events do not go through Kafka", layers.place("ingest.mode"))
+    })
 }

@@ -9,7 +9,7 @@ use std::fmt::Write;
 pub fn effective_toml(layers: &Layers) -> String {
     let mut text = String::new();
     let mut section = "";
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter() {
         if setting.section() != section {
             section = setting.section();
             let gap = if text.is_empty() { "" } else { "\n" };

@@ -53,6 +53,13 @@ impl Layers {
         Self { values: SETTINGS.iter().map(|setting| (setting.name, given(setting))).collect() }
     }
 
+    /// Another default: what a service started by itself has.
+    pub(super) fn set_default(&mut self, name: &str, text: &str) {
+        if let Some(setting) = settings::find(name) {
+            self.set(setting, text.to_string(), Source::Default);
+        }
+    }
+
     pub(super) fn set(&mut self, setting: &'static Setting, text: String, source: Source) {
         self.values.insert(setting.name, Given { text, source });
     }

@@ -50,16 +50,29 @@ pub struct Loaded {
 /// # Errors
 /// Lists every unknown key, unreadable value and contradiction.
 pub fn load(flags: &SettingFlags) -> Result<Loaded, ConfigurationError> {
-    load_from(flags, std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))))
+    load_over(flags, &[])
+}
+
+/// The same over other defaults, `(section.key, text)`: what a service started by itself has.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_over(flags: &SettingFlags, defaults: &[(&str, &str)]) -> Result<Loaded, ConfigurationError> {
+    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    load_from(flags, defaults, environment)
 }
 
 fn load_from(
     flags: &SettingFlags,
+    defaults: &[(&str, &str)],
     environment: impl Iterator<Item = (String, std::ffi::OsString)>,
 ) -> Result<Loaded, ConfigurationError> {
     let mut layers = Layers::defaults();
+    for (name, text) in defaults {
+        layers.set_default(name, text);
+    }
     let mut problems = Vec::new();
-    let (variables, warnings) = layers::known_variables(environment, &mut problems);
+    let (variables, mut warnings) = layers::known_variables(environment, &mut problems);
     if let Some(path) = flags.config_file(&variables) {
         read_file(&path, &mut layers, &mut problems);
     }
@@ -68,6 +81,7 @@ fn load_from(
     let configuration = typed::Configuration::from_layers(&layers, &mut problems);
     if let Some(configuration) = &configuration {
         checks::check(configuration, &layers, &mut problems);
+        warnings.extend(checks::unused(configuration, &layers));
     }
     match configuration {
         Some(configuration) if problems.is_empty() => Ok(Loaded { configuration, layers, warnings }),

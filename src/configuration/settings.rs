@@ -1,7 +1,10 @@
-//! The table of all settings.
+//! The table of all settings. Section `kafka` is the log's own table ([`event_log::settings::KEYS`]).
+
+use event_log::settings::KEYS;
+use std::sync::LazyLock;
 
 /// One setting: a key in a section of the file, an environment variable and a flag.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Setting {
     /// `section.key` as in the file.
     pub name: &'static str,
@@ -58,7 +61,21 @@ const fn secret(name: &'static str, flag: &'static str, help: &'static str) -> S
 }
 
 /// Every setting there is, in the order they are shown.
-pub static SETTINGS: &[Setting] = &[
+pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+    let mut all = OWN.to_vec();
+    all.extend(KEYS.iter().map(|key| Setting {
+        // Made once and needed until the process ends, as the rest of the table.
+        name: format!("kafka.{}", key.name).leak(),
+        flag: format!("kafka-{}", key.name.replace('_', "-")).leak(),
+        default: key.default,
+        secret: key.secret,
+        value: key.value,
+        help: key.help,
+    }));
+    all
+});
+
+const OWN: &[Setting] = &[
     setting("data.dir", "data-dir", "DIR", "./tollgate-data", "Where everything embedded is kept"),
     setting("server.listen", "listen", "ADDR", "127.0.0.1:8080", "Address and port of the HTTP API"),
     setting(
@@ -73,7 +90,13 @@ pub static SETTINGS: &[Setting] = &[
         "admin-secret",
         "Secret of the admin routes, at least 32 characters; generated when not set",
     ),
-    setting("ingest.mode", "ingest", "direct", "direct", "How events reach the store; this version has 'direct'"),
+    setting(
+        "ingest.mode",
+        "ingest",
+        "direct|streaming",
+        "direct",
+        "How events reach the store: written by this process, or through Kafka (section kafka)",
+    ),
     setting(
         "ingest.memory_bytes",
         "ingest-memory-bytes",
@@ -129,7 +152,7 @@ pub static SETTINGS: &[Setting] = &[
         "billing-automatic",
         "true|false",
         "true",
-        "Bill live organizations as their periods end",
+        "Bill live organizations as their periods end; off by default in services started one by one",
     ),
     setting(
         "billing.check_seconds",
@@ -137,6 +160,13 @@ pub static SETTINGS: &[Setting] = &[
         "SECONDS",
         "60",
         "How often automatic billing looks for periods that have ended",
+    ),
+    setting(
+        "billing.wait_seconds",
+        "billing-wait-seconds",
+        "SECONDS",
+        "300",
+        "How long a billing run waits for events that are in the log and not yet in the store, before it fails",
     ),
     setting("log.format", "log-format", "text|json", "text", "Form of the log on standard error"),
     setting("log.level", "log-level", "FILTER", "info", "Log filter, such as 'info' or 'info,tollgate=debug'"),

@@ -9,7 +9,7 @@ fn flags(arguments: &[&str]) -> SettingFlags {
 
 fn loaded(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Loaded, ConfigurationError> {
     let environment = variables.iter().map(|(name, value)| ((*name).to_string(), (*value).into()));
-    load_from(&flags(arguments), environment)
+    load_from(&flags(arguments), &[], environment)
 }
 
 fn file(text: &str) -> tempfile::NamedTempFile {
@@ -41,7 +41,7 @@ fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
 
 #[test]
 fn every_setting_is_named_alike_in_file_environment_and_flag() {
-    for setting in settings::SETTINGS {
+    for setting in settings::SETTINGS.iter() {
         assert!(!setting.section().is_empty() && !setting.key().is_empty(), "{}", setting.name);
         let long = setting.name.replace(['.', '_'], "-");
         let short_by_contract = ["listen", "ingest"];
@@ -112,7 +112,41 @@ fn the_effective_configuration_is_a_file_that_loads_to_the_same_and_shows_no_sec
 }
 
 #[test]
-fn a_mode_this_version_does_not_have_is_refused() {
+fn streaming_takes_its_settings_from_section_kafka_and_tells_what_is_wrong_with_them_by_place() {
     let text = problems(loaded(&["--ingest", "streaming"], &[]));
-    assert_eq!(text, "--ingest: 'streaming' is not 'direct', the one mode of this version");
+    assert!(text.starts_with("kafka.brokers: names no broker"), "{text}");
+    let wrong = ["--ingest", "streaming", "--kafka-brokers", "a:1", "--kafka-delivery-timeout-ms", "60000"];
+    let text = problems(loaded(&wrong, &[("TOLLGATE_KAFKA_LINGER_MS", "soon")]));
+    assert_eq!(text, "TOLLGATE_KAFKA_LINGER_MS: 'soon' is not a whole number in range");
+    let text = problems(loaded(&wrong, &[]));
+    assert!(text.starts_with("--kafka-delivery-timeout-ms: with linger_ms must be shorter"), "{text}");
+
+    let file = file("[ingest]\nmode = 'streaming'\n[kafka]\nbrokers = 'a:1'\npartitions = 12\n");
+    let config = ["--config", file.path().to_str().unwrap()];
+    let kafka = loaded(&config, &[("TOLLGATE_KAFKA_TOPIC", "usage-3")]).unwrap().configuration.kafka.unwrap();
+    assert_eq!((kafka.brokers.as_str(), kafka.partitions, kafka.epoch), ("a:1", 12, 3));
+    let too_small = loaded(&[&config[..], &["--kafka-queue-bytes", "1048576"]].concat(), &[]);
+    assert!(problems(too_small).contains("--kafka-queue-bytes is less than ingest.max_body_bytes"));
+}
+
+#[test]
+fn an_unknown_key_of_section_kafka_is_refused_and_brokers_that_nothing_uses_are_told() {
+    let file = file("[kafka]\nbroker = 'a:1'\n");
+    let text = problems(loaded(&["--config", file.path().to_str().unwrap()], &[]));
+    assert!(text.contains("unknown key 'kafka.broker' (did you mean kafka.brokers?)"), "{text}");
+    let unused = loaded(&["--kafka-brokers", "a:1"], &[]).unwrap();
+    assert!(unused.configuration.kafka.is_none());
+    assert!(
+        unused.warnings[0].starts_with("--kafka-brokers is set, but ingest.mode is direct"),
+        "{:?}",
+        unused.warnings
+    );
+}
+
+#[test]
+fn a_services_own_defaults_give_way_to_whatever_is_set() {
+    let own: &[(&str, &str)] = &[("billing.automatic", "false")];
+    let none = || std::iter::empty::<(String, std::ffi::OsString)>();
+    assert!(!load_from(&flags(&[]), own, none()).unwrap().configuration.billing_automatic);
+    assert!(load_from(&flags(&["--billing-automatic"]), own, none()).unwrap().configuration.billing_automatic);
 }

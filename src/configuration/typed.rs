@@ -2,6 +2,7 @@
 
 use super::layers::Layers;
 use super::values::Reader;
+use event_log::settings::KafkaSettings;
 use http_api::Secret;
 use ingest_gateway::GatewayLimits;
 use std::net::SocketAddr;
@@ -39,6 +40,8 @@ pub struct Configuration {
     pub drain: Duration,
     /// `admin.secret`
     pub admin_secret: Option<Secret>,
+    /// `ingest.mode`: section `kafka` when it is streaming
+    pub kafka: Option<KafkaSettings>,
     /// `ingest.memory_bytes`
     pub ingest_memory_bytes: usize,
     /// `ingest.max_body_bytes` and the other bounds of one request
@@ -57,6 +60,8 @@ pub struct Configuration {
     pub billing_automatic: bool,
     /// `billing.check_seconds`
     pub billing_check: Duration,
+    /// `billing.wait_seconds`
+    pub billing_wait: Duration,
     /// `log.format`
     pub log_format: LogFormat,
     /// `log.level`
@@ -74,8 +79,12 @@ impl Configuration {
         let listen =
             reader.parsed("server.listen", "an address and port such as '127.0.0.1:8080'", |text| text.parse().ok());
         let drain = reader.seconds("server.drain_seconds");
-        let mode = reader
-            .parsed("ingest.mode", "'direct', the one mode of this version", |text| (text == "direct").then_some(()));
+        let is_streaming = reader.parsed("ingest.mode", "'direct' or 'streaming'", is_streaming);
+        let kafka = match (is_streaming, drain) {
+            (Some(true), Some(answer_within)) => kafka(&mut reader, answer_within),
+            (Some(false), Some(_)) => Some(None),
+            _ => None,
+        };
         let ingest_memory_bytes = reader.bytes("ingest.memory_bytes", LEAST_INGEST_MEMORY);
         let ingest_limits = ingest_limits(&mut reader);
         let engine_memory_bytes = reader.bytes("engine.memory_bytes", 0);
@@ -83,10 +92,10 @@ impl Configuration {
         let clickhouse_database = reader.parsed("clickhouse.database", "a name of letters, digits and '_'", database);
         let billing_automatic = reader.boolean("billing.automatic");
         let billing_check = reader.seconds("billing.check_seconds");
+        let billing_wait = reader.seconds("billing.wait_seconds");
         let log_format = reader.parsed("log.format", "'text' or 'json'", log_format);
         let log_level = reader.parsed("log.level", "a log filter such as 'info' or 'info,tollgate=debug'", log_level);
         let text = |name| reader.text(name);
-        mode?;
         let clickhouse = clickhouse_url?.map(|url| ClickHouseServer {
             url,
             user: text("clickhouse.user").unwrap_or_default(),
@@ -97,6 +106,7 @@ impl Configuration {
             listen: listen?,
             drain: drain?,
             admin_secret: text("admin.secret").map(Secret::new),
+            kafka: kafka?,
             ingest_memory_bytes: ingest_memory_bytes?,
             ingest_limits: ingest_limits?,
             engine_memory_bytes: engine_memory_bytes?,
@@ -106,6 +116,7 @@ impl Configuration {
             database_url: text("database.url").map(Secret::new),
             billing_automatic: billing_automatic?,
             billing_check: billing_check?,
+            billing_wait: billing_wait?,
             log_format: log_format?,
             log_level: log_level?,
         })
@@ -127,6 +138,23 @@ fn ingest_limits(reader: &mut Reader<'_>) -> Option<GatewayLimits> {
         body_timeout: body_timeout?,
         ..GatewayLimits::default()
     })
+}
+
+fn is_streaming(text: &str) -> Option<bool> {
+    match text {
+        "direct" => Some(false),
+        "streaming" => Some(true),
+        _ => None,
+    }
+}
+
+/// Section `kafka`; `None` when it is wrong.
+fn kafka(reader: &mut Reader<'_>, answer_within: Duration) -> Option<Option<KafkaSettings>> {
+    let read = KafkaSettings::from_values(|key| reader.text(&format!("kafka.{key}")), answer_within);
+    let told = read.map_err(|problems| {
+        problems.into_iter().for_each(|problem| reader.refuse(&format!("kafka.{}", problem.key), &problem.reason))
+    });
+    told.ok().map(Some)
 }
 
 fn database(text: &str) -> Option<String> {

@@ -29,6 +29,11 @@ impl<'a> Reader<'a> {
         value
     }
 
+    /// Reports a setting that was read elsewhere.
+    pub(super) fn refuse(&mut self, name: &str, reason: &str) {
+        self.problems.push(format!("{}: {reason}", self.layers.place(name)));
+    }
+
     pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
         self.parsed(name, "true or false", |text| match text {
             "true" | "1" | "on" | "yes" => Some(true),

@@ -8,6 +8,7 @@
 //! | `demo.json` | the demo's organization and key, mode 0600 |
 //! | `ledger.db` | catalog and invoices (SQLite) |
 //! | `engine/` | the event store (ClickHouse) |
+//! | `journal.db` | answered events that the event store does not have yet (SQLite) |
 //!
 //! It refuses a second process, a directory that cannot be written, and one without room, each in one line that says what to
 //! do. Every file is written beside its place, synced and renamed, so that `kill -9` at any instant leaves the old one or the
@@ -116,6 +117,12 @@ impl DataDirectory {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The journal of answered events.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.path.join("journal.db")
     }
 
     /// The event store's directory.

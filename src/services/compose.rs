@@ -1,83 +1,96 @@
 //! Which crate gives what: the one place that knows all of them.
 //!
-//! In the order of one event: the gateway takes it, the writer stores it; the catalog says whose it is, the rater how much, the
-//! invoicer what it costs; the scheduler when.
+//! In the order of one event: the gateway takes it, the writer stores it ([`super::ingestion`]); the catalog says whose it is, the
+//! rater how much, the invoicer what it costs ([`super::billing`]); the scheduler when.
+//!
+//! A process has the parts its [`Purpose`] takes; every process has the catalog, for keys and metrics.
 
-use super::event_sink::{DirectSink, NoSink};
+use super::billing::Billing;
+use super::documentation;
 use super::event_store::{EventStoreServer, engine_problem};
+use super::ingestion::{Ingestion, StoreAtHand};
 use super::operations::Readiness;
-use super::{Purpose, documentation};
+use super::purpose::Purpose;
 use crate::configuration::Configuration;
 use crate::data_directory::DataDirectory;
 use crate::failure::Failure;
-use aggregator::{DirectConfig, DirectWriter, EventStore};
+use aggregator::EventStore;
 use axum::Router;
 use catalog::state::CatalogState;
 use catalog::{Catalog, Database};
 use engine::EngineState;
 use http_api::{AuthState, Secret, SharedClock, SystemClock};
-use ingest_gateway::{EventSink, GatewayState};
-use invoicer::{BillingRuns, FeeProver, InvoicerState, Portions, Scheduler, StoreInputs};
-use rater::{Rater, RaterState};
+use ingest_gateway::GatewayState;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::AbortHandle;
 use utoipa::openapi::OpenApi;
 
 /// Longest wait for the ledger's connections at the end; a billing run under way keeps one, and is resumed by the next start.
 const LEDGER_CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 
+/// What every part of a process stands on.
+pub(super) struct Ground<'a> {
+    pub(super) configuration: &'a Configuration,
+    /// Absent in a service by itself, whose ledger is configured.
+    pub(super) directory: Option<&'a DataDirectory>,
+    /// Absent in a gateway that has none to show events from.
+    pub(super) event_store: Option<&'a EventStoreServer>,
+    /// Absent: admin routes are closed.
+    pub(super) admin_secret: Option<&'a Secret>,
+}
+
 /// The parts of a running program.
 pub(super) struct Parts {
+    purpose: Purpose,
     auth: AuthState,
     catalog: Catalog,
-    store: EventStore,
-    writer: Option<DirectWriter>,
-    sink: Arc<dyn EventSink>,
-    runs: BillingRuns,
-    rater: Rater,
-    gateway: GatewayState,
+    store: Option<EventStore>,
+    ingestion: Ingestion,
+    gateway: Option<GatewayState>,
+    billing: Option<Billing>,
     engine: Option<watch::Receiver<EngineState>>,
-    scheduler: Option<Arc<JoinHandle<()>>>,
-    tidying: JoinHandle<()>,
-    time_keeping: JoinHandle<()>,
+    background: Vec<AbortHandle>,
 }
 
 impl Parts {
-    /// Opens and migrates the stores, starts the writer and what runs in the background.
+    /// Opens and migrates the stores, starts the writers and what runs in the background.
     ///
     /// # Errors
     /// The first part that cannot start, in its own words.
-    pub(super) async fn open(
-        configuration: &Configuration,
-        directory: &DataDirectory,
-        event_store: &EventStoreServer,
-        admin_secret: &Secret,
-        purpose: Purpose,
-    ) -> Result<Self, Failure> {
+    pub(super) async fn open(ground: Ground<'_>, purpose: Purpose) -> Result<Self, Failure> {
+        let configuration = ground.configuration;
         let clock: SharedClock = Arc::new(SystemClock);
-        let database = open_ledger(configuration, directory).await?;
-        let catalog = Catalog::open(database.clone()).await.map_err(Failure::trouble)?;
-        let auth = AuthState::new(catalog.snapshot(), Some(admin_secret.clone()), clock.clone());
-        let store = EventStore::open(event_store.config()).await.map_err(Failure::trouble)?;
-        let writer = start_writer(configuration, event_store, &catalog, purpose).await?;
-        let sink: Arc<dyn EventSink> = match &writer {
-            Some(writer) => Arc::new(DirectSink::new(writer.clone(), store.clone())),
-            None => Arc::new(NoSink),
+        let catalog = Catalog::open(open_ledger(&ground).await?).await.map_err(Failure::trouble)?;
+        let auth = AuthState::new(catalog.snapshot(), ground.admin_secret.cloned(), clock.clone());
+        let store = open_store(ground.event_store, purpose).await?;
+        if let Some(store) = store.as_ref().filter(|_| configuration.kafka.is_none() && purpose.reads_usage()) {
+            refuse_to_forget_the_log(store, purpose).await?;
+        }
+        let at_hand = ground.event_store.zip(store.as_ref()).map(|(server, store)| StoreAtHand {
+            config: server.config(),
+            store,
+            // What is embedded lies in the data directory, and so does its journal.
+            journal: ground.directory.filter(|_| server.is_embedded()).map(DataDirectory::journal),
+        });
+        let ingestion = Ingestion::start(configuration, purpose, at_hand, &catalog.snapshot()).await?;
+        let store = store.map(|store| ingestion.seen_by_readers(store));
+        let billing = match store.as_ref().filter(|_| purpose.reads_usage()) {
+            Some(store) => Some(Billing::open(configuration, purpose, &catalog, store, &clock).await?),
+            None => None,
         };
-        let rater = Rater::new(store.clone());
-        let inputs = StoreInputs::new(catalog.clone(), rater.clone(), clock.clone());
-        let runs = BillingRuns::open(database, Arc::new(inputs), clock.clone(), Portions::default())
-            .await
-            .map_err(Failure::trouble)?;
-        let scheduler = start_billing(configuration, &runs, &clock, purpose).await?;
-        let time_keeping = tokio::spawn(catalog.clone().keep_time(clock.clone()));
-        let tidying = tokio::spawn(catalog.clone().tidy(auth.usage.clone(), clock));
-        let limits = configuration.ingest_limits;
-        let gateway = GatewayState::new(auth.clone(), sink.clone(), Arc::new(catalog.clone()), limits);
-        let engine = event_store.state();
-        Ok(Self { auth, catalog, store, writer, sink, runs, rater, gateway, engine, scheduler, tidying, time_keeping })
+        let gateway = ingestion
+            .sink()
+            .filter(|_| purpose.takes_events())
+            .map(|sink| GatewayState::new(auth.clone(), sink, Arc::new(catalog.clone()), configuration.ingest_limits));
+        let mut background = Vec::new();
+        if purpose.serves_api() {
+            background.push(tokio::spawn(catalog.clone().keep_time(clock.clone())).abort_handle());
+        }
+        background.push(tokio::spawn(catalog.clone().tidy(auth.usage.clone(), clock)).abort_handle());
+        let engine = ground.event_store.and_then(EventStoreServer::state);
+        Ok(Self { purpose, auth, catalog, store, ingestion, gateway, billing, engine, background })
     }
 
     /// Every part that must make progress for the whole to be ready.
@@ -88,63 +101,49 @@ impl Parts {
                 async move { state }
             });
         }
-        let store = self.store.clone();
-        readiness.add("event_store", move || {
-            let store = store.clone();
-            async move { store.committed_cut().await.map(|_| ()).map_err(|fault| fault.to_string()) }
-        });
-        let sink = self.sink.clone();
-        readiness.add("writer", move || {
-            let state = match sink.readiness() {
-                ingest_gateway::Readiness::Ready => Ok(()),
-                ingest_gateway::Readiness::NotReady { reason } => Err(reason),
-            };
-            async move { state }
-        });
+        // A gateway takes events also while the store is away.
+        if let Some(store) = self.store.clone().filter(|_| self.billing.is_some()) {
+            readiness.add("event_store", move || {
+                let store = store.clone();
+                async move { store.ping().await.map_err(|fault| fault.to_string()) }
+            });
+        }
+        self.ingestion.add_checks(readiness);
         let database = self.catalog.database().clone();
         readiness.add("ledger", move || {
             let database = database.clone();
             async move { catalog::billing::change_mark(&database).await.map(|_| ()).map_err(|fault| fault.to_string()) }
         });
-        if let Some(scheduler) = self.scheduler.clone() {
-            readiness.add("scheduler", move || {
-                let ended = scheduler.is_finished();
-                async move { if ended { Err("automatic billing has ended; the log says why".to_string()) } else { Ok(()) } }
-            });
+        if let Some(billing) = &self.billing {
+            billing.add_checks(readiness);
         }
     }
 
-    /// All routers as one, with the rest of the contract, request ids and logs around them.
+    /// The routers of all parts as one, with request ids and logs around them.
     pub(super) fn router(&self, operations: Router) -> Router {
-        let mut catalog = CatalogState::new(self.catalog.clone(), self.auth.clone());
-        catalog.clock_moved.push(Arc::new(self.runs.clone()));
-        catalog.wiped.push(Arc::new(self.runs.clone()));
-        catalog.add_on_applied = Some(Arc::new(self.runs.clone()));
-        catalog.subscriptions_changed = Some(Arc::new(self.runs.clone()));
-        let rater = RaterState { rater: self.rater.clone(), catalog: self.catalog.clone(), auth: self.auth.clone() };
-        let prover = FeeProver::new(self.catalog.clone(), self.rater.clone());
-        let invoicer = InvoicerState { runs: self.runs.clone(), prover, auth: self.auth.clone() };
-        let document = documentation::document();
-        let router = operations
-            .merge(documentation::router(document.clone()))
-            .merge(ingest_gateway::router(self.gateway.clone()))
-            .merge(catalog::router(catalog))
-            .merge(rater::router(rater))
-            .merge(invoicer::router(invoicer));
-        http_api::finish(router.merge(not_built(&document)))
+        let mut router = operations;
+        if let Some(gateway) = &self.gateway {
+            router = router.merge(ingest_gateway::router(gateway.clone()));
+        }
+        if let Some(billing) = self.billing.as_ref().filter(|_| self.purpose.serves_api()) {
+            let document = documentation::document();
+            let catalog = billing.taking_part_in(CatalogState::new(self.catalog.clone(), self.auth.clone()));
+            router = router
+                .merge(documentation::router(document.clone()))
+                .merge(catalog::router(catalog))
+                .merge(billing.router(&self.catalog, &self.auth))
+                .merge(not_built(&document));
+        }
+        http_api::finish(router)
     }
 
     /// Flushes and closes. A billing run under way stays in the ledger and is resumed by the next start.
     pub(super) async fn close(self) {
-        if let Some(scheduler) = &self.scheduler {
-            scheduler.abort();
+        if let Some(billing) = &self.billing {
+            billing.stop().await;
         }
-        self.runs.stop().await;
-        self.tidying.abort();
-        self.time_keeping.abort();
-        if let Some(writer) = &self.writer {
-            writer.close().await;
-        }
+        self.background.iter().for_each(AbortHandle::abort);
+        self.ingestion.close().await;
         if let Err(fault) = self.catalog.store_key_usage(&self.auth.usage).await {
             tracing::warn!(%fault, "when keys were last used was not written down");
         }
@@ -154,52 +153,44 @@ impl Parts {
     }
 }
 
-/// The rest of the contract: each of its routes that no part above serves answers 501.
+/// The rest of the contract: each of its routes that no part of the product serves answers 501.
 fn not_built(document: &OpenApi) -> Router {
     let routed: Vec<_> = documentation::operations(document).map(|(method, path, _)| (method, path)).collect();
     catalog::routes_not_built::not_built(&routed)
 }
 
-async fn open_ledger(configuration: &Configuration, directory: &DataDirectory) -> Result<Database, Failure> {
-    let opened = match &configuration.database_url {
-        Some(url) => Database::open(url.reveal()).await,
-        None => Database::open_in(directory.path()).await,
+async fn open_ledger(ground: &Ground<'_>) -> Result<Database, Failure> {
+    let opened = match (&ground.configuration.database_url, ground.directory) {
+        (Some(url), _) => Database::open(url.reveal()).await,
+        (None, Some(directory)) => Database::open_in(directory.path()).await,
+        (None, None) => return Err(Failure::Trouble("no ledger is named: set --database-url".to_string())),
     };
     opened.map_err(Failure::trouble)
 }
 
-/// The one writer. A command on somebody else's ClickHouse server starts none: the server's gateway holds that right.
-async fn start_writer(
-    configuration: &Configuration,
-    event_store: &EventStoreServer,
-    catalog: &Catalog,
-    purpose: Purpose,
-) -> Result<Option<DirectWriter>, Failure> {
-    if purpose == Purpose::Command && configuration.clickhouse.is_some() {
-        return Ok(None);
+/// A gateway only shows events from the store, so it starts also while that is away.
+async fn open_store(server: Option<&EventStoreServer>, purpose: Purpose) -> Result<Option<EventStore>, Failure> {
+    let Some(server) = server else { return Ok(None) };
+    if !purpose.reads_usage() {
+        return Ok(Some(EventStore::unopened(server.config())));
     }
-    let config = DirectConfig { max_bytes: configuration.ingest_memory_bytes, ..DirectConfig::default() };
-    let writer =
-        DirectWriter::start(event_store.config(), config, catalog.snapshot()).await.map_err(Failure::trouble)?;
-    Ok(Some(writer))
+    EventStore::open(server.config()).await.map(Some).map_err(Failure::trouble)
 }
 
-/// Resumes what a dead process left and, when configured, bills as periods end.
-async fn start_billing(
-    configuration: &Configuration,
-    runs: &BillingRuns,
-    clock: &SharedClock,
-    purpose: Purpose,
-) -> Result<Option<Arc<JoinHandle<()>>>, Failure> {
+/// A store that is written from a log may lack what is still in the log. Whoever bills it must know the log; a server may go on
+/// without it, when the log is at its end for good.
+async fn refuse_to_forget_the_log(store: &EventStore, purpose: Purpose) -> Result<(), Failure> {
+    let cut = store.committed_cut().await.map_err(Failure::trouble)?;
+    if cut.iter().all(|(epoch, ..)| epoch == 0) {
+        return Ok(());
+    }
+    let problem = "this event store is written from a log, and events may still be in that log: name it with \
+                   --ingest streaming --kafka-brokers LIST";
     if purpose == Purpose::Command {
-        return Ok(None);
+        return Err(Failure::Trouble(problem.to_string()));
     }
-    runs.resume().await.map_err(Failure::trouble)?;
-    if !configuration.billing_automatic {
-        return Ok(None);
-    }
-    let scheduler = Scheduler::new(runs.clone()).run(configuration.billing_check, clock.clone());
-    Ok(Some(Arc::new(tokio::spawn(scheduler))))
+    tracing::warn!("{problem}, or be sure that all of it was read");
+    Ok(())
 }
 
 /// The OpenAPI document of each part.

@@ -65,36 +65,3 @@ impl EventSink for DirectSink {
         }
     }
 }
-
-/// Takes nothing: for a command that reads a store of which another process is the writer.
-pub(super) struct NoSink;
-
-impl NoSink {
-    fn refusal() -> SinkError {
-        let reason = "this process only reads the store".to_string();
-        SinkError::Unavailable { reason, retry_after: RETRY_WHEN_UNREADABLE }
-    }
-}
-
-#[async_trait]
-impl EventSink for NoSink {
-    fn admit(&self, _: usize) -> Result<Permit, SinkError> {
-        Err(Self::refusal())
-    }
-
-    async fn accept(&self, _: Arc<EventBatch>) -> Result<Accepted, SinkError> {
-        Err(Self::refusal())
-    }
-
-    async fn void(&self, _: OrganizationId, _: &str, _: Timestamp) -> Result<(), SinkError> {
-        Err(Self::refusal())
-    }
-
-    async fn stored(&self, _: OrganizationId, _: &[EventId]) -> Result<Vec<StoredEvent>, SinkError> {
-        Err(Self::refusal())
-    }
-
-    fn readiness(&self) -> Readiness {
-        Readiness::Ready
-    }
-}

@@ -20,11 +20,8 @@ impl EventStoreServer {
     /// # Errors
     /// One line that says what to do: a missing or damaged library, a directory that cannot be used.
     pub(super) async fn start(configuration: &Configuration, directory: &DataDirectory) -> Result<Self, Failure> {
-        let database = configuration.clickhouse_database.clone();
-        if let Some(server) = &configuration.clickhouse {
-            let (url, user) = (server.url.clone(), server.user.clone());
-            let config = StoreConfig { url, user, password: server.password.reveal().to_string(), database };
-            return Ok(Self { embedded: None, config });
+        if let Some(server) = Self::elsewhere(configuration) {
+            return Ok(server);
         }
         let library = match &configuration.engine_library {
             Some(path) => path.clone(),
@@ -48,9 +45,17 @@ impl EventStoreServer {
             url: supervisor.url(),
             user: supervisor.user().to_string(),
             password: supervisor.password().to_string(),
-            database,
+            database: configuration.clickhouse_database.clone(),
         };
         Ok(Self { embedded: Some(supervisor), config })
+    }
+
+    /// The configured server; `None` when none is configured.
+    pub(super) fn elsewhere(configuration: &Configuration) -> Option<Self> {
+        let server = configuration.clickhouse.as_ref()?;
+        let (url, user) = (server.url.clone(), server.user.clone());
+        let (password, database) = (server.password.reveal().to_string(), configuration.clickhouse_database.clone());
+        Some(Self { embedded: None, config: StoreConfig { url, user, password, database } })
     }
 
     /// How this program reaches it.
@@ -65,6 +70,11 @@ impl EventStoreServer {
             user: self.config.user.clone(),
             password: self.config.password.clone(),
         }
+    }
+
+    /// Whether the engine is a process of ours.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.embedded.is_some()
     }
 
     /// What the engine's process does, when it is ours.

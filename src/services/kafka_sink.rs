@@ -2,10 +2,11 @@
 //!
 //! What an answer shows of a known event ([`EventSink::stored`]) comes from the store where this process has one and where the
 //! aggregator has been; else the gateway shows what was sent. An exact copy, as retries are, looks the same either way but for
-//! `created_at`. Acceptance never depends on it: a store that is away or slow costs the answer [`ECHO_PATIENCE`] at most,
-//! and no event.
+//! `created_at`. A quick retry is ahead of the aggregator by some milliseconds, so the store is asked again within
+//! [`ECHO_PATIENCE`]; a store that lacked something then is asked only once for a while. Acceptance never depends on any of it:
+//! a store that is away, slow or behind costs the answer that patience at most, and no event.
 
-use aggregator::EventStore;
+use aggregator::{EventStore, StoreError};
 use async_trait::async_trait;
 use domain::event::StoredEvent;
 use domain::event_batch::EventBatch;
@@ -15,27 +16,68 @@ use domain::time::Timestamp;
 use event_log::intake::LogIntake;
 use event_log::producer::LogError;
 use ingest_gateway::sink::{Accepted, EventSink, Permit, Readiness, SinkError};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// When a client that found the queue full may come back: a queue of 128 MiB drains in well under a second.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
 /// When a client may come back to brokers that stood still: an election takes some seconds.
 const RETRY_WHEN_STILL: Duration = Duration::from_secs(3);
-/// How long an answer waits for stored versions. One id takes 10 ms; a client's own time-out is mostly counted in seconds.
+/// How long an answer waits for stored versions. One id takes 10 ms, an event is visible after 50 to 100 ms; a client's own
+/// time-out is mostly counted in seconds.
 const ECHO_PATIENCE: Duration = Duration::from_millis(500);
+/// Between two looks for versions that the store did not have yet.
+const ECHO_PAUSE: Duration = Duration::from_millis(40);
+/// A store that was behind is not waited for again for so long: half a second at each repeat would hold up a storm of them.
+const BEHIND_FOR: Duration = Duration::from_secs(5);
 
 /// Events go to the log; known events are read from the store, where there is one.
 pub struct KafkaSink {
     log: LogIntake,
     store: Option<EventStore>,
+    /// Until when the store is taken to be behind.
+    behind_until: Mutex<Option<Instant>>,
 }
 
 impl KafkaSink {
     /// `store` is absent in a process that has no event store, such as a gateway on its own.
     #[must_use]
     pub fn new(log: LogIntake, store: Option<EventStore>) -> Self {
-        Self { log, store }
+        Self { log, store, behind_until: Mutex::new(None) }
+    }
+
+    fn is_behind(&self) -> bool {
+        let until = self.behind_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn note_behind(&self) {
+        *self.behind_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + BEHIND_FOR);
+    }
+
+    /// What the store has of `ids` by `deadline`, as soon as it has all of them.
+    async fn shown(
+        &self,
+        store: &EventStore,
+        organization: OrganizationId,
+        ids: &[EventId],
+        deadline: Instant,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut wanted = ids.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
+        loop {
+            let found = store.events(organization, &wanted).await?;
+            if found.len() >= wanted.len() || self.is_behind() {
+                return Ok(found);
+            }
+            if Instant::now() + ECHO_PAUSE >= deadline {
+                self.note_behind();
+                return Ok(found);
+            }
+            tokio::time::sleep(ECHO_PAUSE).await;
+        }
     }
 
     /// Sends what is open and waits for its acknowledgements, for at most `patience`.
@@ -73,13 +115,15 @@ impl EventSink for KafkaSink {
 
     async fn stored(&self, organization: OrganizationId, ids: &[EventId]) -> Result<Vec<StoredEvent>, SinkError> {
         let Some(store) = &self.store else { return Ok(Vec::new()) };
-        match tokio::time::timeout(ECHO_PATIENCE, store.events(organization, ids)).await {
+        let deadline = Instant::now() + ECHO_PATIENCE;
+        match tokio::time::timeout_at(deadline, self.shown(store, organization, ids, deadline)).await {
             Ok(Ok(events)) => Ok(events),
             Ok(Err(fault)) => {
                 tracing::warn!(%fault, "stored events could not be read; the answer shows them as sent");
                 Ok(Vec::new())
             }
             Err(_) => {
+                self.note_behind();
                 tracing::debug!(ids = ids.len(), "the store was slow; the answer shows events as sent");
                 Ok(Vec::new())
             }

@@ -9,23 +9,26 @@
 //! before it is ended.
 
 mod access;
+mod billing;
 mod compose;
 mod documentation;
 mod event_sink;
 mod event_store;
-#[allow(dead_code, reason = "composed by streaming mode, which the command line does not offer yet")]
+mod ingestion;
 mod kafka_sink;
 mod operations;
+mod purpose;
 mod server;
 mod signals;
 
 pub use access::Access;
+pub use purpose::{Purpose, Service};
 pub use signals::Signals;
 
 use crate::configuration::Configuration;
 use crate::data_directory::{DataDirectory, Running};
 use crate::failure::Failure;
-use compose::Parts;
+use compose::{Ground, Parts};
 use event_store::EventStoreServer;
 use http_api::Secret;
 use operations::Readiness;
@@ -37,28 +40,19 @@ use std::time::Duration;
 /// Longest time the parts may take to flush and close after requests have ended.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the services are started for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// `tollgate up`: serves until told to stop.
-    Serve,
-    /// One command on a stopped data directory: a loopback port of the system's choice, no automatic billing.
-    Command,
-}
-
 /// All services of one process.
 pub struct Services {
     url: String,
     serving: Serving,
     readiness: Arc<Readiness>,
     parts: Parts,
-    event_store: EventStoreServer,
-    directory: DataDirectory,
+    event_store: Option<EventStoreServer>,
+    directory: Option<DataDirectory>,
     drain: Duration,
 }
 
 impl Services {
-    /// Starts everything and returns once requests are answered.
+    /// Starts everything on a data directory and returns once requests are answered.
     ///
     /// # Errors
     /// The first thing that is wrong, in one line that says what to do.
@@ -69,20 +63,48 @@ impl Services {
         purpose: Purpose,
     ) -> Result<Self, Failure> {
         let listen = match purpose {
-            Purpose::Serve => configuration.listen,
             Purpose::Command => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            Purpose::Everything | Purpose::One(_) => configuration.listen,
         };
-        raise_open_files();
         let bound = server::bind(listen).await.map_err(Failure::Trouble)?;
-        let url = format!("http://{}", reachable(bound.address));
+        raise_open_files();
         let event_store = EventStoreServer::start(configuration, &directory).await?;
-        let parts = Parts::open(configuration, &directory, &event_store, admin_secret, purpose).await?;
+        Self::serve(configuration, bound, (Some(directory), Some(event_store)), Some(admin_secret), purpose).await
+    }
+
+    /// Starts one service, whose stores and brokers are elsewhere; returns once requests are answered.
+    ///
+    /// # Errors
+    /// As [`Services::start`].
+    pub async fn start_one(configuration: &Configuration, service: Service) -> Result<Self, Failure> {
+        let bound = server::bind(configuration.listen).await.map_err(Failure::Trouble)?;
+        raise_open_files();
+        let event_store = EventStoreServer::elsewhere(configuration);
+        let admin_secret = configuration.admin_secret.as_ref();
+        Self::serve(configuration, bound, (None, event_store), admin_secret, Purpose::One(service)).await
+    }
+
+    async fn serve(
+        configuration: &Configuration,
+        bound: server::Bound,
+        (directory, event_store): (Option<DataDirectory>, Option<EventStoreServer>),
+        admin_secret: Option<&Secret>,
+        purpose: Purpose,
+    ) -> Result<Self, Failure> {
+        let url = format!("http://{}", reachable(bound.address));
+        let metrics = operations::start_metrics();
+        let ground =
+            Ground { configuration, directory: directory.as_ref(), event_store: event_store.as_ref(), admin_secret };
+        let parts = Parts::open(ground, purpose).await?;
         let mut readiness = Readiness::default();
         parts.add_checks(&mut readiness);
         let readiness = Arc::new(readiness);
-        let router = parts.router(operations::router(readiness.clone(), operations::start_metrics(), &url));
+        let router = parts.router(operations::router(readiness.clone(), metrics, &url));
         // Before the first answer: who sees us ready finds us here.
-        Running { pid: std::process::id(), url: url.clone(), engine: event_store.access() }.write(directory.path())?;
+        if let Some((directory, event_store)) = directory.as_ref().zip(event_store.as_ref()) {
+            Running { pid: std::process::id(), url: url.clone(), engine: event_store.access() }
+                .write(directory.path())?;
+        }
         let serving = bound.serve(router);
         Ok(Self { url, serving, readiness, parts, event_store, directory, drain: configuration.drain })
     }
@@ -100,8 +122,12 @@ impl Services {
         if tokio::time::timeout(CLOSE_PATIENCE, self.parts.close()).await.is_err() {
             tracing::warn!("the services did not close in time; what was acknowledged is on disk");
         }
-        self.event_store.stop().await;
-        Running::remove(self.directory.path());
+        if let Some(event_store) = self.event_store {
+            event_store.stop().await;
+        }
+        if let Some(directory) = &self.directory {
+            Running::remove(directory.path());
+        }
     }
 }
 

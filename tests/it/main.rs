@@ -8,6 +8,7 @@
 
 mod account;
 mod harness;
+mod log;
 mod oracle;
 mod trace;
 mod wire;
@@ -23,4 +24,5 @@ mod published_clients;
 mod sandbox;
 mod spine;
 mod starts;
+mod streaming;
 mod tenants;

@@ -90,7 +90,16 @@ impl Caller {
 
     /// Bills everything due up to `as_of` and returns the completed run.
     pub async fn bill(&self, as_of: &str) -> Value {
-        let mut run = self.post("/v1/billing_runs", &json!({"as_of": as_of})).await;
+        self.run_to_end(&json!({"as_of": as_of})).await
+    }
+
+    /// Returns once every event that was acknowledged before can be read: a rehearsed billing run waits for them.
+    pub async fn settled(&self) {
+        self.run_to_end(&json!({"dry_run": true})).await;
+    }
+
+    async fn run_to_end(&self, request: &Value) -> Value {
+        let mut run = self.post("/v1/billing_runs", request).await;
         let path = format!("/v1/billing_runs/{}", text(&run["id"]));
         for _ in 0..1_200 {
             match run["status"].as_str() {

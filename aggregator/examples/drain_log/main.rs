@@ -54,7 +54,7 @@ async fn main() {
     let organization = OrganizationId::random();
     fill(&kafka, organization, events).await;
 
-    let frontier = Frontier::new(&kafka, &config.group).unwrap();
+    let frontier = Frontier::new(&kafka, &kafka.group).unwrap();
     let pid = engine.process_id().unwrap();
     let (own, of_engine, started) = (processor_seconds("self"), processor_seconds(&pid.to_string()), Instant::now());
     let writer = StreamingWriter::start(store.clone(), kafka, config, catalog(organization)).await.unwrap();

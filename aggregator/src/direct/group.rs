@@ -7,6 +7,7 @@ use crate::writing::plans::Plans;
 use crate::writing::row::{EventRef, Source};
 use crate::writing::rows::{Rows, count};
 use domain::event_batch::EventBatch;
+use domain::log_line;
 use domain::position::Position;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -26,12 +27,15 @@ pub(super) struct Group {
     pub(super) offset: u64,
     pub(super) rows: Rows,
     waiting: Vec<Waiting>,
-    lines: u32,
+    next_index: u32,
+    /// What the journal will keep of it: the line at a position's index is the event there.
+    lines: Option<Vec<u8>>,
 }
 
 impl Group {
-    pub(super) fn new(offset: u64) -> Self {
-        Self { offset, rows: Rows::new(), waiting: Vec::new(), lines: 0 }
+    pub(super) fn new(offset: u64, is_journaled: bool) -> Self {
+        let lines = is_journaled.then(Vec::new);
+        Self { offset, rows: Rows::new(), waiting: Vec::new(), next_index: 0, lines }
     }
 
     /// Whether nobody waits for it.
@@ -39,10 +43,15 @@ impl Group {
         self.waiting.is_empty()
     }
 
+    /// The insert number of the group behind it.
+    pub(super) fn next_offset(&self) -> u64 {
+        self.offset + u64::from(self.rows.len() > 0)
+    }
+
     fn next_position(&mut self) -> Position {
-        let index = self.lines;
+        let index = self.next_index;
         // A group is limited far below 2³² rows.
-        self.lines = self.lines.saturating_add(1);
+        self.next_index = self.next_index.saturating_add(1);
         Position { epoch: 0, partition: 0, offset: self.offset, index }
     }
 
@@ -62,6 +71,7 @@ impl Group {
                 Verdict::New => {
                     let position = self.next_position();
                     self.rows.add_event((source, row), &event, position, plans);
+                    self.write_line(&batch, row);
                     continue;
                 }
                 Verdict::Again => DuplicateKind::Exact,
@@ -69,11 +79,18 @@ impl Group {
             };
             if kind != DuplicateKind::Exact {
                 let position = self.next_position();
-                self.rows.add_copy(&event, position, kind);
+                self.rows.add_copy((source, row), position, kind);
+                self.write_line(&batch, row);
             }
             accepted.duplicates.push(DuplicateRow { row: count(row), kind });
         }
         self.waiting.push(Waiting::Batch { accepted, rows: batch.len() as u64, answer });
+    }
+
+    fn write_line(&mut self, batch: &EventBatch, row: usize) {
+        if let Some(lines) = &mut self.lines {
+            log_line::write_event(lines, batch, row);
+        }
     }
 
     /// Adds a void; one that stands already only waits for the answer.
@@ -94,13 +111,14 @@ impl Group {
         self.waiting.len()
     }
 
-    /// Takes the answers out, so that the rows can be sent.
-    pub(super) fn take_waiting(&mut self) -> Answers {
-        Answers(std::mem::take(&mut self.waiting))
+    /// Takes it apart, so that each part can go its way: rows, answers, and lines for the journal.
+    pub(super) fn into_parts(self) -> (Rows, Answers, Option<Vec<u8>>) {
+        (self.rows, Answers(self.waiting), self.lines)
     }
 }
 
 /// The requests of one group.
+#[derive(Default)]
 pub(super) struct Answers(Vec<Waiting>);
 
 impl Answers {

@@ -1,7 +1,9 @@
 //! The writer's handle: what requests call.
 
 use super::group::Answer;
-use super::task::{self, Shared};
+use super::progress::Progress;
+use super::shared::Shared;
+use super::task;
 use super::types::{AcceptError, Accepted, DirectConfig, Voided, WriterState};
 use crate::connection::{Connection, StoreConfig};
 use crate::error::StoreError;
@@ -139,6 +141,12 @@ impl DirectWriter {
             // The task ended with the request in its hands.
             Err(_) => Err(AcceptError::MaybeKept { reason: stopped(), retry_after: RETRY_WHEN_DOWN }),
         }
+    }
+
+    /// How far it is: for readers of the same process, see [`crate::EventStore::behind`].
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.shared.progress)
     }
 
     /// Whether it makes progress; cheap.

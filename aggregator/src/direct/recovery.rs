@@ -10,6 +10,9 @@
 //! | before `event_ids` | all | – | all have ids |
 //! | before the answer | all | all | nothing to do; the retry is a duplicate |
 //!
+//! With a journal the last offset of `event_ids` is no sure sign: a replay may have been cut off below it. Then all rows at and beyond the
+//! journal's first group are looked at, and those that have no id row get theirs; [`super::replay`] does the rest.
+//!
 //! First of all it makes sure that no insert of an earlier writer is still running: an insert that lands after recovery
 //! looked would store its ids a second time.
 
@@ -30,21 +33,28 @@ pub(super) struct Recovered {
     pub(super) ids: Vec<EventId>,
 }
 
-/// Brings the tables to agreement.
+/// Brings the tables to agreement. `journaled`: the insert number of the oldest group in the journal.
 ///
 /// # Errors
 /// Engine errors, and [`StoreError::Corrupt`] for a row whose columns do not fit its id or witness.
-pub(super) async fn recover(lane: &Lane) -> Result<Recovered, StoreError> {
+pub(super) async fn recover(lane: &Lane, journaled: Option<u64>) -> Result<Recovered, StoreError> {
     let connection = lane.connection();
     wait_for_direct_inserts(connection).await?;
-    let beyond = last_offset(connection, "event_ids").await?.map_or("1".to_owned(), |last| format!("offset > {last}"));
-    let ids = id_rows::complete(lane, &format!("epoch = 0 AND partition = 0 AND {beyond}")).await?;
+    let beyond = last_offset(connection, "event_ids").await?.map_or(0, |last| last + 1);
+    let from = journaled.map_or(beyond, |first| first.min(beyond));
+    let ids = id_rows::complete(lane, &without_ids(from)).await?;
     let mut next_offset = 0;
     for table in WRITTEN_TABLES {
         next_offset = next_offset.max(last_offset(connection, table).await?.map_or(0, |last| last + 1));
     }
     // Offset 0 is never given out: a cut at 0 is "before everything".
     Ok(Recovered { next_offset: next_offset.max(1), ids: ids.into_iter().map(|(_, id)| id).collect() })
+}
+
+/// Events at and beyond an offset whose ids are not in the id table.
+fn without_ids(from: u64) -> String {
+    let stretch = format!("epoch = 0 AND partition = 0 AND offset >= {from}");
+    format!("{stretch} AND (organization, id) NOT IN (SELECT organization, id FROM event_ids WHERE {stretch})")
 }
 
 #[derive(Row, Deserialize)]

@@ -4,70 +4,33 @@
 //! groups before them take their steps.
 
 use super::departure::Departure;
-use super::group::{Answers, Group};
+use super::failure::{put_in_order, unavailable};
+use super::group::Group;
 use super::handle::Request;
-use super::recovery::{Recovered, recover};
-use super::types::{AcceptError, DirectConfig, WriterState};
+use super::journal::Journal;
+use super::lanes::{Ended, LARGE_GROUP, Lanes};
+use super::progress::Progress;
+use super::shared::Shared;
+use super::types::{DirectConfig, WriterState};
 use crate::connection::Connection;
 use crate::error::StoreError;
 use crate::native::VoidRow;
-use crate::writing::commit::{CommitError, Committer, joined};
+use crate::usage::cut;
+use crate::writing::commit::Committer;
 use crate::writing::judge::Knowledge;
 use crate::writing::known::{Filter, IdMap, Recent};
-use crate::writing::lane::Lane;
+use crate::writing::lane::{Lane, wait_for_direct_inserts};
 use crate::writing::load;
 use crate::writing::lookup::{IdRow, stored_ids, stored_voids};
 use crate::writing::plans::Plans;
 use crate::writing::pressure::Pressure;
-use arc_swap::{ArcSwap, ArcSwapOption};
 use domain::identity::EventId;
 use domain::ids::OrganizationId;
 use domain::position::Position;
 use domain::snapshot::SnapshotCell;
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
-
-/// Pauses between two attempts to reach a store that failed: doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// What a client is told then.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
-/// A group of 50,000 events is inserted in a fifth of a second.
-const STUCK_AFTER: Duration = Duration::from_secs(30);
-/// Groups on their way at once: one in each step of [`crate::writing::commit`].
-const GROUPS_UNDER_WAY: usize = 3;
-/// A group of more rows does not wait for company.
-const LARGE_GROUP: usize = 5_000;
-
-/// What handle and task share.
-pub(super) struct Shared {
-    state: ArcSwap<WriterState>,
-    /// Since when the insert under way is under way.
-    inserting_since: ArcSwapOption<Instant>,
-    watcher: AbortHandle,
-}
-
-impl Shared {
-    /// Ready means progress: an insert that does not end is as bad as one that fails.
-    pub(super) fn state(&self) -> WriterState {
-        match self.inserting_since.load().as_deref() {
-            Some(since) if since.elapsed() > STUCK_AFTER => {
-                WriterState::NotReady(format!("an insert is under way for {} s", since.elapsed().as_secs()))
-            }
-            _ => WriterState::clone(&self.state.load()),
-        }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.watcher.abort();
-    }
-}
 
 /// Recovers, loads the filter, and starts the task.
 pub(super) async fn start(
@@ -76,26 +39,30 @@ pub(super) async fn start(
     catalog: SnapshotCell,
     inbox: mpsc::UnboundedReceiver<Request>,
 ) -> Result<Arc<Shared>, StoreError> {
-    let Recovered { next_offset, .. } = recover(&Lane::direct(connection.clone())).await?;
-    let filter = load::filter(&connection, "1").await?;
+    let lane = Lane::direct(connection.clone());
+    let mut plans = Plans::new(catalog);
+    let mut journal = match &config.journal {
+        Some(file) => Some(Journal::open(file).await?),
+        None => None,
+    };
+    // Before the filter is loaded: an insert that lands later would be missing in it.
+    wait_for_direct_inserts(&connection).await?;
+    let mut filter = load::filter(&connection, "1").await?;
+    let next_offset = put_in_order(&lane, journal.as_mut(), &mut filter, &mut plans).await?;
+
     let pressure = Arc::new(Pressure::default());
     let watched = (Arc::clone(&pressure), connection.clone());
     let watcher = tokio::spawn(async move { watched.0.watch(watched.1).await }).abort_handle();
-    let shared = Arc::new(Shared {
-        state: ArcSwap::from_pointee(WriterState::Ready),
-        inserting_since: ArcSwapOption::empty(),
-        watcher,
-    });
+    let others = cut::of_logs(&connection).await?;
+    let shared = Arc::new(Shared::new(Progress::new(next_offset - 1, others), watcher));
     let task = WriterTask {
-        committer: Committer::new(Lane::direct(connection.clone())),
-        plans: Plans::new(catalog),
+        plans,
         recent: Recent::new(config.recent_ids),
         filter,
         pressure,
-        group: Group::new(next_offset),
+        group: Group::new(next_offset, journal.is_some()),
         departure: Departure::default(),
-        under_way: VecDeque::new(),
-        committed: next_offset - 1,
+        lanes: Lanes::new(Committer::new(lane), journal, Arc::clone(&shared)),
         closing: false,
         closed: Vec::new(),
         shared: Arc::clone(&shared),
@@ -107,52 +74,46 @@ pub(super) async fn start(
     Ok(shared)
 }
 
-struct WriterTask {
-    connection: Connection,
+pub(super) struct WriterTask {
+    pub(super) connection: Connection,
     config: DirectConfig,
-    inbox: mpsc::UnboundedReceiver<Request>,
-    committer: Committer,
-    plans: Plans,
-    recent: Recent,
-    filter: Filter,
+    pub(super) inbox: mpsc::UnboundedReceiver<Request>,
+    pub(super) plans: Plans,
+    pub(super) recent: Recent,
+    pub(super) filter: Filter,
     pressure: Arc<Pressure>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     /// Being collected.
-    group: Group,
+    pub(super) group: Group,
     /// What a small group waits for.
-    departure: Departure,
-    /// On their way into the store, oldest first.
-    under_way: VecDeque<UnderWay>,
-    /// The last insert number known to be durable.
-    committed: u64,
-    closing: bool,
-    closed: Vec<oneshot::Sender<()>>,
-}
-
-/// A group on its way into the store.
-struct UnderWay {
-    offset: u64,
-    started: Instant,
-    commit: JoinHandle<Result<(), CommitError>>,
-    answers: Answers,
+    pub(super) departure: Departure,
+    /// Where groups are that have left.
+    pub(super) lanes: Lanes,
+    pub(super) closing: bool,
+    pub(super) closed: Vec<oneshot::Sender<()>>,
 }
 
 /// What happened while collecting.
 enum Event {
     Arrived(Request),
-    Committed(Result<(), CommitError>),
-    LingerOver,
+    Ended(Ended),
+    Wanted,
+    TimeOver,
     HandlesGone,
 }
 
 impl WriterTask {
     async fn run(mut self) {
         while !self.is_done() {
-            self.send_when_due();
+            self.send_what_is_due();
             let outcome = match self.next_event().await {
                 Event::Arrived(request) => self.collect(request).await,
-                Event::Committed(result) => self.finish(result),
-                Event::LingerOver => Ok(()),
+                Event::Ended(ended) => self.finish(ended).await,
+                Event::Wanted => {
+                    self.lanes.pending.want();
+                    Ok(())
+                }
+                Event::TimeOver => Ok(()),
                 Event::HandlesGone => {
                     self.closing = true;
                     Ok(())
@@ -162,94 +123,69 @@ impl WriterTask {
                 self.fail(error).await;
             }
         }
+        self.lanes.close().await;
     }
 
     fn is_done(&self) -> bool {
-        self.closing && self.under_way.is_empty() && self.group.is_empty()
+        self.closing && self.group.is_empty() && self.lanes.are_empty()
     }
 
-    fn send_when_due(&mut self) {
+    fn send_what_is_due(&mut self) {
         let now = Instant::now();
-        let due = self.closing || self.departure.is_due(self.group.requests(), now);
-        if self.under_way.len() >= self.may_be_under_way() || self.group.is_empty() || !due {
-            return;
+        let is_due = self.closing || self.departure.is_due(self.group.requests(), now);
+        if is_due && !self.group.is_empty() && self.lanes.are_free_for(&self.group) {
+            let next = Group::new(self.group.next_offset(), self.lanes.is_journaling());
+            let group = std::mem::replace(&mut self.group, next);
+            self.departure.clear();
+            self.lanes.send(group, now);
         }
-        // A group of repeats alone takes no insert number, but waits its turn: what it repeats is durable by then.
-        let next_offset = self.group.offset + u64::from(self.group.rows.len() > 0);
-        let mut group = std::mem::replace(&mut self.group, Group::new(next_offset));
-        self.departure.clear();
-        let (offset, answers) = (group.offset, group.take_waiting());
-        if self.under_way.is_empty() {
-            self.note_progress(true);
-        }
-        let commit = self.committer.start(group.rows);
-        self.under_way.push_back(UnderWay { offset, started: now, commit, answers });
-    }
-
-    /// Small groups go one by one, so that requests meanwhile share an insert; large ones overlap.
-    fn may_be_under_way(&self) -> usize {
-        if self.group.rows.len() < LARGE_GROUP { 1 } else { GROUPS_UNDER_WAY }
-    }
-
-    /// Something was committed, or begun after a pause.
-    fn note_progress(&self, more_under_way: bool) {
-        let since = more_under_way.then(|| Arc::new(Instant::now()));
-        self.shared.inserting_since.store(since);
+        let closing = self.closing && self.group.is_empty();
+        self.lanes.send_pending(now, self.pressure.linger(), self.config.max_group_rows, closing);
     }
 
     async fn next_event(&mut self) -> Event {
         let collect = !self.closing && self.has_room();
-        let Self { under_way, inbox, departure, group, .. } = self;
-        let may_go = under_way.is_empty() && !group.is_empty();
-        let linger_until = departure.next_look(Instant::now()).filter(|_| may_go);
-        let committed = async {
-            match under_way.front_mut() {
-                Some(oldest) => joined((&mut oldest.commit).await),
-                None => std::future::pending().await,
-            }
-        };
-        let linger_over = async {
-            match linger_until {
+        let Self { lanes, inbox, departure, group, shared, pressure, .. } = self;
+        let may_go = !group.is_empty() && lanes.are_free_for(group);
+        let departure = departure.next_look(Instant::now()).filter(|_| may_go);
+        let next_look = [departure, lanes.next_look(pressure.linger())].into_iter().flatten().min();
+        let time_over = async {
+            match next_look {
                 Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             biased;
-            result = committed => Event::Committed(result),
-            () = linger_over => Event::LingerOver,
+            ended = lanes.ended() => Event::Ended(ended),
+            () = time_over => Event::TimeOver,
+            () = shared.progress.is_wanted() => Event::Wanted,
             request = inbox.recv(), if collect => request.map_or(Event::HandlesGone, Event::Arrived),
         }
     }
 
+    /// What was answered and waits for the store counts too: memory is bounded.
     fn has_room(&self) -> bool {
-        self.group.rows.len() < self.config.max_group_rows && self.group.rows.byte_size() < self.config.max_group_bytes
+        let (group, pending) = (&self.group.rows, self.lanes.pending.rows());
+        group.len() + pending.len() < 2 * self.config.max_group_rows
+            && group.len() < self.config.max_group_rows
+            && group.byte_size() + pending.byte_size() < self.config.max_group_bytes
     }
 
-    /// Answers the requests of the oldest group.
-    fn finish(&mut self, result: Result<(), CommitError>) -> Result<(), StoreError> {
-        let Some(oldest) = self.under_way.pop_front() else { return Ok(()) };
-        self.note_progress(!self.under_way.is_empty());
-        match result {
-            Ok(()) => {
-                self.committed = oldest.offset;
-                let now = Instant::now();
-                let expected = self.group.requests() + oldest.answers.requests();
-                self.departure.expect(expected, now - oldest.started, now);
-                oldest.answers.confirm();
-                Ok(())
-            }
-            Err(CommitError::Failed(error)) => {
-                let reason = error.to_string();
-                oldest.answers.refuse(&AcceptError::MaybeKept { reason, retry_after: RETRY_AFTER });
-                Err(error)
-            }
-            Err(CommitError::NotTried) => {
-                let error = StoreError::Engine("an earlier insert failed".into());
-                oldest.answers.refuse(&unavailable(&error));
-                Err(error)
-            }
+    /// Answers the requests of what came to an end.
+    pub(super) async fn finish(&mut self, ended: Ended) -> Result<(), StoreError> {
+        let through = match ended {
+            Ended::Journaled(Ok(())) => self.lanes.journaled(),
+            Ended::Inserted(Ok(())) => self.lanes.inserted().await,
+            failed => return Err(self.refuse_failed(failed)),
+        };
+        let Some(through) = through else { return Ok(()) };
+        if through.answers.requests() > 0 {
+            let expected = self.group.requests() + through.answers.requests();
+            self.departure.expect(expected, through.took, Instant::now());
         }
+        through.answers.confirm();
+        Ok(())
     }
 
     /// Adds a request and all others that are waiting, as far as the group has room.
@@ -276,7 +212,7 @@ impl WriterTask {
 
     async fn add(&mut self, requests: Vec<Request>) -> Result<(), StoreError> {
         self.plans.refresh();
-        self.recent.rotate_if_full(self.group.offset, self.committed);
+        self.recent.rotate_if_full(self.group.offset, self.shared.progress.stored());
         let looked_up = self.look_up(&requests).await;
         let (stored, voided) = match looked_up {
             Ok(found) => found,
@@ -289,7 +225,8 @@ impl WriterTask {
         for request in requests {
             self.add_one(request, &stored, &voided);
         }
-        if before && self.group.rows.len() < LARGE_GROUP {
+        // Of what goes through the journal, the store feels nothing but what is pending.
+        if before && self.group.rows.len() < LARGE_GROUP && !self.lanes.is_journaling() {
             self.departure.press(self.pressure.linger(), Instant::now());
         } else if self.group.rows.len() >= LARGE_GROUP {
             self.departure.clear();
@@ -337,76 +274,14 @@ impl WriterTask {
             Request::Close(done) => self.closed.push(done),
         }
     }
-
-    /// Refuses what waits, and takes nothing until the store answers and is in order again.
-    async fn fail(&mut self, error: StoreError) {
-        tracing::error!(%error, "event store failed; recovering");
-        metrics::counter!("tollgate_store_failures_total").increment(1);
-        self.shared.state.store(Arc::new(WriterState::NotReady(format!("the event store failed: {error}"))));
-        while let Some(oldest) = self.under_way.front_mut() {
-            let result = joined((&mut oldest.commit).await);
-            // A further failure is the same outage; its requests are told.
-            let _ = self.finish(result);
-        }
-        let mut group = std::mem::replace(&mut self.group, Group::new(0));
-        group.take_waiting().refuse(&unavailable(&error));
-        self.departure.clear();
-        self.recent.clear();
-        self.committer = Committer::new(Lane::direct(self.connection.clone()));
-        self.recover_until_ready().await;
-    }
-
-    async fn recover_until_ready(&mut self) {
-        let mut pause = FIRST_PAUSE;
-        while !self.closing {
-            match recover(&Lane::direct(self.connection.clone())).await {
-                Ok(recovered) => return self.resume(recovered),
-                Err(error) => {
-                    tracing::error!(%error, "event store is still not usable");
-                    self.refuse_for(pause, &error).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-            }
-        }
-    }
-
-    fn resume(&mut self, recovered: Recovered) {
-        recovered.ids.into_iter().for_each(|id| self.filter.insert(id));
-        self.committed = recovered.next_offset - 1;
-        self.group = Group::new(recovered.next_offset);
-        self.shared.state.store(Arc::new(WriterState::Ready));
-        tracing::info!(next_insert = recovered.next_offset, "event store is usable again");
-    }
-
-    /// Answers requests with "not available" for the length of a pause.
-    async fn refuse_for(&mut self, pause: Duration, error: &StoreError) {
-        let until = Instant::now() + pause;
-        while let Ok(request) = tokio::time::timeout_at(until, self.inbox.recv()).await {
-            match request {
-                Some(Request::Close(done)) => {
-                    self.closing = true;
-                    self.closed.push(done);
-                }
-                Some(request) => request.refuse(&unavailable(error)),
-                None => self.closing = true,
-            }
-            if self.closing {
-                return;
-            }
-        }
-    }
 }
 
 impl Drop for WriterTask {
     fn drop(&mut self) {
-        self.shared.state.store(Arc::new(WriterState::NotReady("the writer has stopped".into())));
+        self.shared.set_state(WriterState::NotReady("the writer has stopped".into()));
         // Whoever asked for the end may have gone; the work is done either way.
         for done in self.closed.drain(..) {
             let _ = done.send(());
         }
     }
-}
-
-fn unavailable(error: &StoreError) -> AcceptError {
-    AcceptError::Unavailable { reason: error.to_string(), retry_after: RETRY_AFTER }
 }

@@ -1,6 +1,7 @@
 //! What goes into the writer and what comes out.
 
 use domain::position::Position;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Limits of the writer.
@@ -15,11 +16,20 @@ pub struct DirectConfig {
     /// Ids whose content and timestamp are kept in memory, so that a quick retry costs no look-up; twice this many at most,
     /// about 40 bytes each.
     pub recent_ids: usize,
+    /// Where groups are durable before the store has them; only beside an embedded store. `None`: every answer waits for
+    /// the store.
+    pub journal: Option<PathBuf>,
 }
 
 impl Default for DirectConfig {
     fn default() -> Self {
-        Self { max_bytes: 256 << 20, max_group_rows: 50_000, max_group_bytes: 64 << 20, recent_ids: 500_000 }
+        Self {
+            max_bytes: 256 << 20,
+            max_group_rows: 50_000,
+            max_group_bytes: 64 << 20,
+            recent_ids: 500_000,
+            journal: None,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Lines that cannot be read: to the dead-letter topic first, into the store with their record, and only then is the record done.
 
-use super::decode::DecodedRecord;
 use crate::connection::Connection;
 use crate::error::StoreError;
+use crate::writing::decode::DecodedRecord;
 use clickhouse::Row;
 use event_log::dead_letters::{DeadLetter, DeadLetters};
 use serde::Deserialize;

@@ -32,12 +32,12 @@ pub struct LogCuts {
 }
 
 impl LogCuts {
-    /// Of the store that `group` writes.
+    /// Of the store that the group of `kafka` writes.
     ///
     /// # Errors
     /// When librdkafka refuses the settings.
-    pub fn new(kafka: &KafkaSettings, group: &str, store: EventStore) -> Result<Self, KafkaError> {
-        Ok(Self { frontier: Frontier::new(kafka, group)?, store, epoch: kafka.epoch })
+    pub fn new(kafka: &KafkaSettings, store: EventStore) -> Result<Self, KafkaError> {
+        Ok(Self { frontier: Frontier::new(kafka, &kafka.group)?, store, epoch: kafka.epoch })
     }
 
     /// Waits until every event that is in the log now is in the store, and answers up to where that is. What other logs (or

@@ -1,10 +1,10 @@
 //! Records that share an insert, and which of their lines are new.
 
-use super::decode::DecodedRecord;
 use super::partition::Owned;
 use super::types::position;
 use crate::direct::DuplicateKind;
 use crate::native::{DeadLetterRow, VoidRow};
+use crate::writing::decode::DecodedRecord;
 use crate::writing::judge::{Knowledge, Verdict};
 use crate::writing::known::IdMap;
 use crate::writing::lookup::IdRow;
@@ -81,7 +81,7 @@ impl Group {
                 Verdict::Again => self.counts.again += 1,
                 Verdict::Copy(kind) => {
                     self.count_copy(kind);
-                    self.rows.add_copy(&event, position, kind);
+                    self.rows.add_copy((source, row), position, kind);
                 }
             }
         }

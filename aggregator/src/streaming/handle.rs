@@ -37,7 +37,7 @@ impl StreamingWriter {
         let shape = topic::ensure(&kafka, config.broker_patience).await?;
         let refused = |error: event_log::KafkaError| StreamingError::Log(error.to_string());
         let dead_letters = DeadLetters::start(&kafka).map_err(refused)?;
-        let log = LogConsumer::join(&kafka, &config.group).map_err(refused)?;
+        let log = LogConsumer::join(&kafka, &kafka.group).map_err(refused)?;
         let shared = Arc::new(Shared::new(log.heard()));
         let (close, closing) = mpsc::channel(1);
         task::start(Parts {

@@ -1,8 +1,8 @@
 //! How far the store is behind the log, for operators.
 
-use super::decode::DecodedRecord;
 use super::group::Counts;
 use super::shared::Shared;
+use crate::writing::decode::DecodedRecord;
 use domain::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;

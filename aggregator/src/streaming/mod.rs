@@ -1,7 +1,7 @@
 //! The log into the store, each event exactly once (I1, I2), in the order of the log, by any number of processes.
 //!
 //! The path of a record, a file each:
-//! 1. `event_log::consumer` reads it; [`decode`]: its lines as columns; a line that cannot be read stays bytes
+//! 1. `event_log::consumer` reads it; [`crate::writing::decode`]: its lines as columns; a line that cannot be read stays bytes
 //! 2. [`task`]: collects records while earlier inserts are on their way; [`group`] judges their lines (is the id new, a copy, or this very
 //!    line once more?) with what [`partition`] knows of each partition; [`dead`]: unreadable lines go to their topic
 //! 3. [`crate::writing`]: `events` first, then `event_ids` (the commit record) with `losers`, `voids`, `dead_letters`
@@ -40,7 +40,6 @@
 
 mod claims;
 mod dead;
-mod decode;
 mod frontier;
 mod group;
 mod handle;
@@ -55,8 +54,7 @@ mod shared;
 mod task;
 mod types;
 
-pub(crate) use decode::LogRows;
 pub use frontier::{CutError, LogCuts};
 pub use handle::StreamingWriter;
 pub use reprocess::{ReprocessFrom, reprocess};
-pub use types::{GROUP, PartitionProgress, Progress, StreamingConfig, StreamingError};
+pub use types::{PartitionProgress, Progress, StreamingConfig, StreamingError};

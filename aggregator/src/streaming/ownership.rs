@@ -4,7 +4,6 @@
 //! in is found in the id table at its own position. Rebalances are answered all the while.
 
 use super::claims::{self, Claim};
-use super::decode::DecodedRecord;
 use super::group::Group;
 use super::recovery::{self, Taker};
 use super::session::Session;
@@ -12,6 +11,7 @@ use super::task::WriterTask;
 use crate::direct::WriterState;
 use crate::error::StoreError;
 use crate::writing::commit::joined;
+use crate::writing::decode::DecodedRecord;
 use crate::writing::lane::{fence_off, within};
 use event_log::consumer::{Delivery, Handover};
 use std::collections::BTreeMap;

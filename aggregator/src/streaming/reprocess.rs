@@ -18,16 +18,12 @@ pub enum ReprocessFrom {
     Time(Timestamp),
 }
 
-/// Sets `group` back; answers the next offset to be read of each partition. Never sets it forward: that would leave events out.
+/// Sets the group back; answers the next offset to be read of each partition. Never sets it forward: that would leave events out.
 ///
 /// # Errors
 /// When the brokers do not answer, or refuse because a reader of the group is still running.
-pub async fn reprocess(
-    settings: &KafkaSettings,
-    group: &str,
-    from: ReprocessFrom,
-) -> Result<BTreeMap<u16, u64>, KafkaError> {
-    let frontier = Frontier::new(settings, group)?;
+pub async fn reprocess(settings: &KafkaSettings, from: ReprocessFrom) -> Result<BTreeMap<u16, u64>, KafkaError> {
+    let frontier = Frontier::new(settings, &settings.group)?;
     let written_below = frontier.written_below().await?;
     let wanted: BTreeMap<u16, u64> = match from {
         ReprocessFrom::Offset(offset) => written_below.keys().map(|partition| (*partition, offset)).collect(),

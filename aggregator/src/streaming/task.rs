@@ -4,7 +4,6 @@
 //! rebalances are in [`super::ownership`].
 
 use super::dead;
-use super::decode::{DecodedRecord, decode};
 use super::group::{Counts, Group, Stored, reach};
 use super::offsets::Offsets;
 use super::partition::Owned;
@@ -15,6 +14,7 @@ use crate::connection::Connection;
 use crate::direct::WriterState;
 use crate::error::StoreError;
 use crate::writing::commit::{CommitError, joined};
+use crate::writing::decode::{DecodedRecord, decode};
 use crate::writing::lane::within;
 use crate::writing::lookup::{stored_ids, stored_voids};
 use crate::writing::plans::Plans;

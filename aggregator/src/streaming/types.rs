@@ -7,14 +7,9 @@ use event_log::topic::TopicError;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The consumer group that all aggregators of one store share.
-pub const GROUP: &str = "tollgate-aggregator";
-
 /// Limits of the writer.
 #[derive(Clone, Debug)]
 pub struct StreamingConfig {
-    /// Consumer group: its committed offsets say how far the store is.
-    pub group: String,
     /// Most rows in one insert.
     pub max_group_rows: usize,
     /// Most bytes of events in one insert. About six times as much is held at most: three inserts on their way, each decoded
@@ -31,7 +26,6 @@ pub struct StreamingConfig {
 impl Default for StreamingConfig {
     fn default() -> Self {
         Self {
-            group: GROUP.into(),
             max_group_rows: 200_000,
             max_group_bytes: 64 << 20,
             linger: Duration::from_millis(50),

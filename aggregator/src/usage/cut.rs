@@ -18,8 +18,17 @@ struct LastOffset {
     last: u64,
 }
 
+/// The same of the partitions of logs: without direct mode's.
+pub(crate) async fn of_logs(connection: &Connection) -> Result<Cut, StoreError> {
+    let mut cut = Cut::default();
+    for (epoch, partition, offset) in committed(connection).await?.iter().filter(|(epoch, ..)| *epoch > 0) {
+        cut.set(epoch, partition, offset);
+    }
+    Ok(cut)
+}
+
 /// The last offset of each partition; a partition without rows is not named.
-pub(super) async fn committed(connection: &Connection) -> Result<Cut, StoreError> {
+pub(crate) async fn committed(connection: &Connection) -> Result<Cut, StoreError> {
     let of =
         |table: &str| format!("SELECT epoch, partition, max(offset) AS last FROM {table} GROUP BY epoch, partition");
     let rows: Vec<LastOffset> = connection.fetch_all(&format!("{} UNION ALL {}", of("event_ids"), of("voids"))).await?;

@@ -11,7 +11,7 @@
 
 mod aggregate;
 mod changes;
-mod cut;
+pub(crate) mod cut;
 mod fold;
 mod members;
 mod projection;

@@ -6,6 +6,7 @@ use super::touched::Touched;
 use super::types::{EventOfFee, SeriesSummary, UsageQuery, UsageRow, Verification};
 use super::{ChangedSeries, changes, cut, fold, members, series, verify};
 use crate::connection::{Connection, StoreConfig};
+use crate::direct::Progress;
 use crate::error::StoreError;
 use crate::reads::{
     self, EventFilter, EventPage, HourCount, OrderBy, PageRequest, Rejection, RejectionFilter, RejectionReason,
@@ -19,7 +20,7 @@ use domain::position::Cut;
 use domain::time::Timestamp;
 use futures::{StreamExt, TryStreamExt};
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Measures of one customer's plan: count, sum, max and unique count are usual, and the engine has the machine's cores.
 const SMALL_QUERIES_AT_ONCE: usize = 4;
@@ -28,6 +29,8 @@ const SMALL_QUERIES_AT_ONCE: usize = 4;
 #[derive(Clone)]
 pub struct EventStore {
     connection: Connection,
+    /// How far the direct writer of this process is.
+    writer: Option<Arc<Progress>>,
 }
 
 impl EventStore {
@@ -39,7 +42,36 @@ impl EventStore {
         let connection = Connection::new(config);
         schema::migrate(&connection).await?;
         remove_leftovers(&connection).await?;
-        Ok(Self { connection })
+        Ok(Self { connection, writer: None })
+    }
+
+    /// The same store for readers in the process of its direct writer: every read sees all that was answered before it began,
+    /// also what the writer still keeps in its journal.
+    #[must_use]
+    pub fn behind(self, writer: Arc<Progress>) -> Self {
+        Self { writer: Some(writer), ..self }
+    }
+
+    /// Waits for what was answered before.
+    async fn catch_up(&self) -> Result<(), StoreError> {
+        match &self.writer {
+            Some(writer) => writer.caught_up().await.map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the engine answers at all.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.connection.fetch_one::<u8>("SELECT 1").await.map(|_| ())
+    }
+
+    /// Over a store that may be away now: nothing is asked of it and its schema is taken as it is.
+    #[must_use]
+    pub fn unopened(config: StoreConfig) -> Self {
+        Self { connection: Connection::new(config), writer: None }
     }
 
     /// Exact usage of every window at the query's cut; rows in no order, each (slot, dimensions) once.
@@ -99,7 +131,10 @@ impl EventStore {
     /// # Errors
     /// When the store does not answer.
     pub async fn committed_cut(&self) -> Result<Cut, StoreError> {
-        cut::committed(&self.connection).await
+        match &self.writer {
+            Some(writer) => writer.caught_up().await,
+            None => cut::committed(&self.connection).await,
+        }
     }
 
     /// Exactly the events a usage query over the same windows and cut counts, ordered by (timestamp, id); `skip`/`limit`.
@@ -171,6 +206,7 @@ impl EventStore {
 
     /// The stored (first) versions of these ids, in any order; unknown ids are left out.
     pub async fn events(&self, organization: OrganizationId, ids: &[EventId]) -> Result<Vec<StoredEvent>, StoreError> {
+        self.catch_up().await?;
         reads::events::by_ids(&self.connection, organization, ids).await
     }
 
@@ -182,6 +218,7 @@ impl EventStore {
         order: OrderBy,
         page: PageRequest,
     ) -> Result<EventPage, StoreError> {
+        self.catch_up().await?;
         reads::events::list(&self.connection, organization, &filter, order, page).await
     }
 
@@ -191,6 +228,7 @@ impl EventStore {
         organization: OrganizationId,
         filter: EventFilter,
     ) -> Result<Vec<HourCount>, StoreError> {
+        self.catch_up().await?;
         reads::events::volume(&self.connection, organization, &filter).await
     }
 
@@ -204,6 +242,7 @@ impl EventStore {
         filter: EventFilter,
         limit: u64,
     ) -> Result<Vec<(String, u64)>, StoreError> {
+        self.catch_up().await?;
         reads::events::busiest_codes(&self.connection, organization, &filter, limit).await
     }
 
@@ -214,6 +253,7 @@ impl EventStore {
         filter: RejectionFilter,
         page: PageRequest,
     ) -> Result<(Vec<Rejection>, u64), StoreError> {
+        self.catch_up().await?;
         reads::rejections::list(&self.connection, organization, &filter, page).await
     }
 
@@ -224,11 +264,13 @@ impl EventStore {
         from: Option<Timestamp>,
         to: Option<Timestamp>,
     ) -> Result<Vec<(RejectionReason, u64)>, StoreError> {
+        self.catch_up().await?;
         reads::rejections::counts(&self.connection, organization, from, to).await
     }
 
     /// Scans the id table in key order for ids with more than one row and marks their series for the exact path.
     pub async fn verify_unique_ids(&self) -> Result<Verification, StoreError> {
+        self.catch_up().await?;
         verify::unique_ids(&self.connection).await
     }
 }

@@ -5,7 +5,7 @@
 //! An order that differs from the engine's costs time, never correctness: the engine checks it.
 
 use super::rows::Rows;
-use crate::native::{EventColumns, IdColumns, dead_letter_block, void_block};
+use crate::native::{EventColumns, IdColumns, LoserColumns, dead_letter_block, void_block};
 use bytes::Bytes;
 use domain::ids::OrganizationId;
 
@@ -29,7 +29,7 @@ impl Blocks {
             ids: has_events.then(|| ids(&rows)),
             voids: (!rows.voids.is_empty()).then(|| void_block(&rows.voids)),
             dead_letters: (!rows.dead_letters.is_empty()).then(|| dead_letter_block(&rows.dead_letters)),
-            losers: (rows.losers.rows() > 0).then(|| rows.losers.into_block()),
+            losers: (!rows.losers.is_empty()).then(|| losers(&rows)),
         }
     }
 }
@@ -74,6 +74,14 @@ fn events(rows: &Rows) -> Vec<Bytes> {
         let extracted = plan.extract(event.properties, &mut dimensions);
         let names = (plan.value_of(), plan.dimensions_of());
         columns.push(&event, new.position, &extracted, &dimensions, names);
+    }
+    columns.into_block()
+}
+
+fn losers(rows: &Rows) -> Vec<Bytes> {
+    let mut columns = LoserColumns::new();
+    for loser in &rows.losers {
+        columns.push(&rows.copy(loser), loser.position, loser.reason);
     }
     columns.into_block()
 }

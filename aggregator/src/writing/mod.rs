@@ -1,5 +1,6 @@
 //! What both writers do alike: the direct one, whose requests wait for their answers, and the one that reads the log.
 //!
+//! 0. [`decode`]: what comes from the log, or from the journal, as columns
 //! 1. [`known`]: is an id new? Recent ids in memory, then a Bloom filter over all ([`load`] fills it); [`lookup`] asks the id
 //!    table about "maybe"; [`judge`] decides
 //! 2. [`rows`]: what one insert will hold, by reference ([`row`]) to where it came in; [`plans`] says what to extract
@@ -11,6 +12,7 @@
 //! It refuses to decide when to insert, and what to do after a failure: that is where the two writers differ.
 
 pub(crate) mod commit;
+pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod id_rows;
 pub(crate) mod judge;

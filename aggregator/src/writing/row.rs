@@ -1,6 +1,6 @@
 //! One accepted event on its way into the store, borrowed from wherever it came in.
 
-use crate::streaming::LogRows;
+use super::decode::LogRows;
 use domain::event_batch::EventBatch;
 use domain::identity::{EventId, SeriesId};
 use domain::ids::OrganizationId;

@@ -4,7 +4,7 @@ use super::plans::Plans;
 use super::row::{EventRef, Source};
 use crate::direct::DuplicateKind;
 use crate::extract::ExtractionPlan;
-use crate::native::{DeadLetterRow, LoserColumns, VoidRow};
+use crate::native::{DeadLetterRow, VoidRow};
 use crate::reads::RejectionReason;
 use domain::ids::OrganizationId;
 use domain::position::Position;
@@ -21,6 +21,15 @@ pub(crate) struct NewRow {
     pub(crate) position: Position,
 }
 
+/// One copy that is listed: where it lies, where it stands in the log, and why it lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoserRow {
+    pub(crate) source: u32,
+    pub(crate) row: u32,
+    pub(crate) position: Position,
+    pub(crate) reason: RejectionReason,
+}
+
 /// One (organization, code), with what is to be extracted from its events.
 pub(crate) struct MetricOfRows {
     pub(crate) organization: OrganizationId,
@@ -33,7 +42,7 @@ pub(crate) struct Rows {
     sources: Vec<Source>,
     pub(crate) events: Vec<NewRow>,
     pub(crate) metrics: Vec<MetricOfRows>,
-    pub(crate) losers: LoserColumns,
+    pub(crate) losers: Vec<LoserRow>,
     pub(crate) voids: Vec<VoidRow>,
     pub(crate) dead_letters: Vec<DeadLetterRow>,
     /// By organization, then code: the last one found is asked first.
@@ -48,7 +57,7 @@ impl Rows {
             sources: Vec::new(),
             events: Vec::new(),
             metrics: Vec::new(),
-            losers: LoserColumns::new(),
+            losers: Vec::new(),
             voids: Vec::new(),
             dead_letters: Vec::new(),
             places: HashMap::new(),
@@ -59,7 +68,7 @@ impl Rows {
 
     /// Rows of all tables.
     pub(crate) fn len(&self) -> usize {
-        self.events.len() + self.losers.rows() + self.voids.len() + self.dead_letters.len()
+        self.events.len() + self.losers.len() + self.voids.len() + self.dead_letters.len()
     }
 
     /// Bytes of the sources.
@@ -70,6 +79,28 @@ impl Rows {
     /// The event of a new row.
     pub(crate) fn event(&self, new: &NewRow) -> EventRef<'_> {
         self.sources[new.source as usize].row(new.row as usize)
+    }
+
+    /// The event of a copy.
+    pub(crate) fn copy(&self, loser: &LoserRow) -> EventRef<'_> {
+        self.sources[loser.source as usize].row(loser.row as usize)
+    }
+
+    /// Takes over all rows of `later`, whose positions lie behind these.
+    pub(crate) fn append(&mut self, later: Rows) {
+        let shift = count(self.sources.len());
+        let places: Vec<u32> = later.metrics.into_iter().map(|metric| self.place_of(metric)).collect();
+        let events = later.events.into_iter();
+        self.events.extend(events.map(|new| NewRow {
+            source: new.source + shift,
+            metric: places[new.metric as usize],
+            ..new
+        }));
+        self.losers.extend(later.losers.into_iter().map(|loser| LoserRow { source: loser.source + shift, ..loser }));
+        self.voids.extend(later.voids);
+        self.dead_letters.extend(later.dead_letters);
+        self.sources.extend(later.sources);
+        self.bytes += later.bytes;
     }
 
     /// Keeps a source; its place is named when its rows are added.
@@ -92,13 +123,13 @@ impl Rows {
     }
 
     /// Adds a copy that is to be listed; one that differs in nothing is not.
-    pub(crate) fn add_copy(&mut self, event: &EventRef<'_>, position: Position, kind: DuplicateKind) {
+    pub(crate) fn add_copy(&mut self, (source, row): (u32, usize), position: Position, kind: DuplicateKind) {
         let reason = match kind {
             DuplicateKind::Exact => return,
             DuplicateKind::Restamped => RejectionReason::Restamped,
             DuplicateKind::Conflict => RejectionReason::Conflict,
         };
-        self.losers.push(event, position, reason);
+        self.losers.push(LoserRow { source, row: count(row), position, reason });
     }
 
     fn metric(&mut self, event: &EventRef<'_>, plans: &mut Plans) -> u32 {
@@ -106,15 +137,28 @@ impl Rows {
         if self.metrics.get(self.last_metric as usize).is_some_and(is_it) {
             return self.last_metric;
         }
-        let of_tenant = self.places.entry(event.organization).or_default();
-        if let Some(place) = of_tenant.get(event.code) {
+        let of_tenant = self.places.get(&event.organization);
+        if let Some(place) = of_tenant.and_then(|known| known.get(event.code)) {
             self.last_metric = *place;
             return *place;
         }
-        let place = count(self.metrics.len());
-        of_tenant.insert(event.code.to_owned(), place);
         let plan = plans.plan(event.organization, event.code);
-        self.metrics.push(MetricOfRows { organization: event.organization, code: event.code.to_owned(), plan });
+        self.add_metric(MetricOfRows { organization: event.organization, code: event.code.to_owned(), plan })
+    }
+
+    /// The place of a metric of other rows; one whose plan has changed in between stands beside the earlier one.
+    fn place_of(&mut self, metric: MetricOfRows) -> u32 {
+        let known = self.places.get(&metric.organization).and_then(|of_tenant| of_tenant.get(&metric.code));
+        match known {
+            Some(place) if Arc::ptr_eq(&self.metrics[*place as usize].plan, &metric.plan) => *place,
+            _ => self.add_metric(metric),
+        }
+    }
+
+    fn add_metric(&mut self, metric: MetricOfRows) -> u32 {
+        let place = count(self.metrics.len());
+        self.places.entry(metric.organization).or_default().insert(metric.code.clone(), place);
+        self.metrics.push(metric);
         self.last_metric = place;
         place
     }

@@ -7,6 +7,7 @@ mod support;
 
 mod exactness;
 mod ingest;
+mod journal;
 mod model;
 mod reading;
 mod schema;

@@ -76,6 +76,8 @@ impl Model {
 
 struct Run {
     organization: OrganizationId,
+    limits: DirectConfig,
+    _directory: tempfile::TempDir,
     engine: TestEngine,
     catalog: SnapshotCell,
     writer: DirectWriter,
@@ -85,14 +87,27 @@ struct Run {
 }
 
 impl Run {
-    async fn new() -> Self {
+    async fn new(is_journaled: bool) -> Self {
         let organization = OrganizationId::random();
         let catalog = catalog_of(organization, &[("api", Aggregation::Sum, Some("v"), &["region"])]);
         let engine = TestEngine::start();
         let config = config_of(&engine, "model");
-        let writer = DirectWriter::start(config.clone(), DirectConfig::default(), catalog.clone()).await.unwrap();
-        let store = EventStore::open(config).await.unwrap();
-        Self { organization, engine, catalog, writer, store, model: Model::default(), cuts: Vec::new() }
+        let directory = tempfile::tempdir().unwrap();
+        let journal = is_journaled.then(|| directory.path().join("journal.db"));
+        let limits = DirectConfig { journal, ..DirectConfig::default() };
+        let writer = DirectWriter::start(config.clone(), limits.clone(), catalog.clone()).await.unwrap();
+        let store = EventStore::open(config).await.unwrap().behind(writer.progress());
+        Self {
+            organization,
+            limits,
+            _directory: directory,
+            engine,
+            catalog,
+            writer,
+            store,
+            model: Model::default(),
+            cuts: Vec::new(),
+        }
     }
 
     async fn step(&mut self, step: &Step) {
@@ -108,7 +123,9 @@ impl Run {
             Step::Restart => {
                 self.writer.close().await;
                 let config = config_of(&self.engine, "model");
-                self.writer = DirectWriter::start(config, DirectConfig::default(), self.catalog.clone()).await.unwrap();
+                let started = DirectWriter::start(config.clone(), self.limits.clone(), self.catalog.clone());
+                self.writer = started.await.unwrap();
+                self.store = EventStore::open(config).await.unwrap().behind(self.writer.progress());
             }
             Step::KillWhileSending(sent) => self.kill_while_sending(sent).await,
         }
@@ -215,9 +232,9 @@ impl Run {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(5), max_shrink_iters: 10, ..ProptestConfig::default() })]
     #[test]
-    fn the_store_equals_the_model_whatever_happens(steps in prop::collection::vec(any_step(), 1..25)) {
+    fn the_store_equals_the_model_whatever_happens(steps in prop::collection::vec(any_step(), 1..25), is_journaled: bool) {
         block_on(async {
-            let mut run = Run::new().await;
+            let mut run = Run::new(is_journaled).await;
             for step in &steps {
                 run.step(step).await;
             }
@@ -229,7 +246,7 @@ proptest! {
 #[test]
 fn of_concurrent_copies_exactly_one_is_new() {
     block_on(async {
-        let run = Run::new().await;
+        let run = Run::new(true).await;
         let senders = (0..8).map(|sender: i64| {
             let (writer, organization) = (run.writer.clone(), run.organization);
             tokio::spawn(async move {

@@ -12,6 +12,8 @@ impl KafkaSettings {
         config.set("security.protocol", self.security_protocol.name());
         config.set("socket.keepalive.enable", "true");
         config.set("reconnect.backoff.max.ms", "1000");
+        // Asking whether a topic exists must not make it: brokers do by default, with one partition.
+        config.set("allow.auto.create.topics", "false");
         let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
         let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.reveal().to_owned());
         let optional = [

@@ -29,6 +29,8 @@ pub struct KafkaSettings {
     pub epoch: u16,
     /// Topic of lines that could not be read.
     pub dead_letter_topic: String,
+    /// Consumer group that all aggregators of one event store share: its committed offsets say how far the store is.
+    pub group: String,
     /// Partitions of the topic when it is created; verified when it exists.
     pub partitions: u16,
     /// Replicas when it is created; 0 takes the brokers' default.
@@ -144,6 +146,7 @@ impl Default for KafkaSettings {
             topic: "tollgate-events-1".into(),
             epoch: 1,
             dead_letter_topic: "tollgate-dead-letters".into(),
+            group: "tollgate-aggregator".into(),
             partitions: 6,
             replication: 0,
             min_insync_replicas: 0,

@@ -47,7 +47,6 @@ impl Expected {
 pub struct Bench {
     pub organization: OrganizationId,
     pub kafka: KafkaSettings,
-    pub group: String,
     pub config: StoreConfig,
     pub log: Arc<LogProducer>,
     pub expected: Expected,
@@ -60,6 +59,7 @@ impl Bench {
             brokers: DevKafka::shared().bootstrap.clone(),
             topic: format!("events-{name}"),
             dead_letter_topic: format!("events-{name}.dead-letters"),
+            group: format!("group-{name}"),
             partitions: PARTITIONS,
             linger_ms: 1,
             ..KafkaSettings::default()
@@ -68,23 +68,22 @@ impl Bench {
         let log = LogProducer::start(&kafka, PARTITIONS).unwrap();
         let config = config_of(engine, &format!("s{name}"));
         let organization = OrganizationId::random();
-        Self { organization, kafka, group: format!("group-{name}"), config, log, expected: Expected::default() }
-    }
-
-    pub fn settings(&self) -> StreamingConfig {
-        StreamingConfig { group: self.group.clone(), ..StreamingConfig::default() }
+        Self { organization, kafka, config, log, expected: Expected::default() }
     }
 
     pub async fn writer(&self) -> StreamingWriter {
         let catalog = catalog_of(self.organization, &[]);
-        StreamingWriter::start(self.config.clone(), self.kafka.clone(), self.settings(), catalog).await.unwrap()
+        StreamingWriter::start(self.config.clone(), self.kafka.clone(), StreamingConfig::default(), catalog)
+            .await
+            .unwrap()
     }
 
     /// A writer on threads of its own, which end with it wherever they are: the next best thing to `kill -9`.
     pub fn mortal_writer(&self) -> Mortal {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let catalog = catalog_of(self.organization, &[]);
-        let start = StreamingWriter::start(self.config.clone(), self.kafka.clone(), self.settings(), catalog);
+        let start =
+            StreamingWriter::start(self.config.clone(), self.kafka.clone(), StreamingConfig::default(), catalog);
         let writer = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(start)).join()).unwrap().unwrap();
         Mortal { writer, runtime }
     }
@@ -124,7 +123,7 @@ impl Bench {
 
     /// Waits until all that is in the log is in the store.
     pub async fn settled(&self) -> Cut {
-        let cuts = LogCuts::new(&self.kafka, &self.group, self.store().await).unwrap();
+        let cuts = LogCuts::new(&self.kafka, self.store().await).unwrap();
         cuts.wait(PATIENCE).await.unwrap()
     }
 

@@ -30,7 +30,7 @@ async fn events_without_id_rows_get_them_and_the_missing_ones_of_the_same_offset
     for statement in statements {
         client.query(statement).execute().await.unwrap();
     }
-    let frontier = Frontier::new(&bench.kafka, &bench.group).unwrap();
+    let frontier = Frontier::new(&bench.kafka, &bench.kafka.group).unwrap();
     frontier.set((0..PARTITIONS).map(|partition| (partition, 1)).collect()).await.unwrap();
 
     // Twice: the first heir dies as soon as it is ready, perhaps amid its own inserts.
@@ -88,7 +88,7 @@ async fn writers_and_engine_killed_at_random_under_load_lose_and_double_nothing(
 async fn a_billing_run_that_waits_in_vain_is_told_which_partition_stands_still() {
     let mut bench = Bench::new(TestEngine::shared()).await;
     bench.send(&events(0, 50)).await;
-    let cuts = LogCuts::new(&bench.kafka, &bench.group, bench.store().await).unwrap();
+    let cuts = LogCuts::new(&bench.kafka, bench.store().await).unwrap();
     let told = cuts.wait(Duration::from_millis(300)).await.unwrap_err();
     assert!(matches!(told, CutError::Log(_)));
     let told = told.to_string();

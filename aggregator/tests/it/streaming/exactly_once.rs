@@ -5,7 +5,7 @@ use crate::exactness::{scope, usage_of};
 use crate::support::{APRIL, MARCH, Sent, catalog_of};
 use aggregator::WriterState;
 use aggregator::reads::{PageRequest, RejectionFilter, RejectionReason};
-use aggregator::streaming::{ReprocessFrom, StreamingWriter, reprocess};
+use aggregator::streaming::{ReprocessFrom, StreamingConfig, StreamingWriter, reprocess};
 use aggregator::usage::{Measure, UsageQuery, UsageWindow};
 use bigdecimal::BigDecimal;
 use domain::catalog::Aggregation;
@@ -43,10 +43,10 @@ async fn what_is_in_the_log_is_stored_once_and_reading_it_again_changes_nothing(
     assert_eq!(store.verify_unique_ids().await.unwrap().doubtful, 0);
 
     // While a reader is there, the brokers refuse.
-    assert!(reprocess(&bench.kafka, &bench.group, ReprocessFrom::Offset(0)).await.is_err());
+    assert!(reprocess(&bench.kafka, ReprocessFrom::Offset(0)).await.is_err());
     writer.close().await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let from = reprocess(&bench.kafka, &bench.group, ReprocessFrom::Offset(0)).await.unwrap();
+    let from = reprocess(&bench.kafka, ReprocessFrom::Offset(0)).await.unwrap();
     assert!(from.values().all(|offset| *offset == 0), "{from:?}");
     let again = bench.writer().await;
     assert_eq!(bench.settled().await, cut);
@@ -100,7 +100,9 @@ async fn events_stored_before_their_metric_exists_or_changes_count_for_it_too() 
             None => Vec::new(),
         };
         let catalog = catalog_of(bench.organization, &metrics);
-        StreamingWriter::start(bench.config.clone(), bench.kafka.clone(), bench.settings(), catalog).await.unwrap()
+        StreamingWriter::start(bench.config.clone(), bench.kafka.clone(), StreamingConfig::default(), catalog)
+            .await
+            .unwrap()
     };
     let (none, v, w) = (start(None).await, Some("v"), Some("w"));
     let sent: Vec<Sent> = (0..30)
@@ -165,7 +167,7 @@ async fn a_line_that_cannot_be_read_is_listed_and_kept_and_holds_nothing_up() {
         // Once more from the start.
         writer.close().await;
         tokio::time::sleep(Duration::from_millis(500)).await;
-        reprocess(&bench.kafka, &bench.group, ReprocessFrom::Time(Timestamp(0))).await.unwrap();
+        reprocess(&bench.kafka, ReprocessFrom::Time(Timestamp(0))).await.unwrap();
         writer = bench.writer().await;
     }
     writer.close().await;

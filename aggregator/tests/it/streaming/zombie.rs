@@ -20,10 +20,9 @@ async fn sleeper() {
     let [url, user, password, database, brokers, topic, group] = parts.try_into().unwrap();
     let store = StoreConfig { url, user, password, database };
     let dead_letter_topic = format!("{topic}.dead-letters");
-    let kafka = KafkaSettings { brokers, topic, dead_letter_topic, partitions: 3, ..KafkaSettings::default() };
-    let config = StreamingConfig { group, ..StreamingConfig::default() };
+    let kafka = KafkaSettings { brokers, topic, dead_letter_topic, group, partitions: 3, ..KafkaSettings::default() };
     let catalog = catalog_of(domain::ids::OrganizationId::random(), &[]);
-    let writer = StreamingWriter::start(store, kafka, config, catalog).await.unwrap();
+    let writer = StreamingWriter::start(store, kafka, StreamingConfig::default(), catalog).await.unwrap();
     // Until the test kills it.
     tokio::time::sleep(Duration::from_secs(120)).await;
     drop(writer);
@@ -32,8 +31,15 @@ async fn sleeper() {
 fn start_sleeper(bench: &Bench) -> Child {
     let config = &bench.config;
     let kafka = &bench.kafka;
-    let parts =
-        [&config.url, &config.user, &config.password, &config.database, &kafka.brokers, &kafka.topic, &bench.group];
+    let parts = [
+        &config.url,
+        &config.user,
+        &config.password,
+        &config.database,
+        &kafka.brokers,
+        &kafka.topic,
+        &bench.kafka.group,
+    ];
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "streaming::zombie::sleeper", "--ignored"])
         .env(SETTINGS, parts.map(String::as_str).join("\n"))

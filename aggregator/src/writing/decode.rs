@@ -4,7 +4,7 @@
 //! through (an empty id or code, a time outside [`Timestamp::EARLIEST`] to [`Timestamp::LATEST`], which the store could not
 //! keep).
 
-use crate::writing::row::EventRef;
+use super::row::EventRef;
 use domain::event_batch::TextColumn;
 use domain::identity::{Content, EventId, SeriesId, content_hash};
 use domain::ids::OrganizationId;
