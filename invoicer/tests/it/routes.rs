@@ -245,6 +245,7 @@ fn the_description_names_every_route() {
         [
             "/v1/billing_runs",
             "/v1/billing_runs/{billing_run_id}",
+            "/v1/billing_runs/{billing_run_id}/report",
             "/v1/fees/",
             "/v1/fees/{fee_id}",
             "/v1/fees/{fee_id}/events",
@@ -260,6 +261,7 @@ fn the_description_names_every_route() {
             "/v1/invoices/{invoice_id}/pay",
             "/v1/invoices/{invoice_id}/refresh",
             "/v1/invoices/{invoice_id}/regenerate",
+            "/v1/invoices/{invoice_id}/send_email",
             "/v1/invoices/{invoice_id}/send_reminder",
             "/v1/invoices/{invoice_id}/settlements",
             "/v1/invoices/{invoice_id}/void",
