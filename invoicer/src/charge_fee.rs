@@ -39,6 +39,7 @@ impl ChargeFees {
             metric: paid.metric,
             line: paid.line,
             units: paid.units,
+            full_units: None,
             amount: paid.amount,
             amount_cents: paid.amount_cents,
             unit_amount,

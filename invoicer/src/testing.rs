@@ -262,6 +262,7 @@ fn rated(view: &RatingView, item: RatingItem, cut: &Cut, broken: &HashSet<Subscr
                 metric: view.metric_at(charge, instant).unwrap().clone(),
                 line: Line { group: Group::default(), ..Line::default() },
                 units: Quantity::from(cents),
+                full_units: None,
                 amount: &Quantity::from(cents) * &"0.01".parse().unwrap(),
                 amount_cents: MinorUnits(i64::try_from(cents).unwrap()),
                 unit_amount: "0.01".parse().unwrap(),
