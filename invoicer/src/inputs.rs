@@ -3,7 +3,7 @@
 
 use aggregator::streaming::LogCuts;
 use async_trait::async_trait;
-use catalog::billing::change_mark;
+use catalog::billing::{change_mark, may_charge_in_advance};
 use catalog::{BillingCatalog, BillingScope, BillingTerms, Catalog, DatabaseError};
 use domain::identity::EventId;
 use domain::ids::{CustomerId, OrganizationId};
@@ -71,6 +71,12 @@ pub trait BillingInputs: Send + Sync {
     /// # Errors
     /// When the store does not answer, or a partition does not get there in time (it is named).
     async fn cut(&self) -> Result<Cut, InputError>;
+
+    /// Whether any plan may have a charge that is paid in advance: a narrow question, asked before the whole catalog is read.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    async fn may_charge_in_advance(&self) -> Result<bool, InputError>;
 
     /// Up to where accepted events are in the store, without a look at what a crash may have left: for what is billed as it comes in.
     ///
@@ -243,6 +249,10 @@ impl BillingInputs for StoreInputs {
         let cut = self.cut_so_far().await?;
         self.verify().await?;
         Ok(cut)
+    }
+
+    async fn may_charge_in_advance(&self) -> Result<bool, InputError> {
+        Ok(may_charge_in_advance(self.catalog.database()).await?)
     }
 
     async fn cut_so_far(&self) -> Result<Cut, InputError> {

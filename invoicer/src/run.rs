@@ -98,7 +98,7 @@ struct Shared {
     inputs: Arc<dyn BillingInputs>,
     clock: SharedClock,
     /// Who pays usage in advance; held during a pass, so that a process makes one at a time.
-    payers: tokio::sync::Mutex<Option<in_advance::Payers>>,
+    payers: tokio::sync::Mutex<Option<in_advance::Known>>,
     /// Runs that a task of this process executes.
     executing: Mutex<HashSet<BillingRunId>>,
     /// These tasks, to wait for.

@@ -173,6 +173,10 @@ impl BillingInputs for FakeInputs {
         Ok(Cut::direct(self.position.load(Ordering::SeqCst)))
     }
 
+    async fn may_charge_in_advance(&self) -> Result<bool, InputError> {
+        Ok(false)
+    }
+
     async fn cut_so_far(&self) -> Result<Cut, InputError> {
         self.cut().await
     }

@@ -161,6 +161,17 @@ pub async fn change_mark(database: &Database) -> Result<String, DatabaseError> {
     Ok(row.try_get("mark")?)
 }
 
+/// Whether any version of a plan may have a charge that is paid in advance. True of plans whose flat fee alone is, too: it looks
+/// at the documents' text, of which there are as many as versions of plans.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn may_charge_in_advance(database: &Database) -> Result<bool, DatabaseError> {
+    // As serde_json writes it: no space.
+    let sql = r#"SELECT plan_id FROM plan_versions WHERE document LIKE '%"pay_in_advance":true%' LIMIT 1"#;
+    Ok(sqlx::query(sql).fetch_optional(database.pool()).await?.is_some())
+}
+
 /// Runs a query of `$1` (id) and `$2` (organization) and reads each row.
 async fn each_row(
     connection: &mut AnyConnection,

@@ -4,11 +4,13 @@
 //! stays the same line of the plan ([`identity`]).
 
 pub mod api;
+pub mod changes;
 pub mod charges;
 pub mod commitment;
 pub mod document;
 pub mod filters;
 pub mod identity;
+pub mod overrides;
 pub mod simulate;
 pub mod storage;
 pub mod wire;

@@ -4,21 +4,20 @@ use crate::audit::{Change, written_down};
 use crate::catalog::{Catalog, found};
 use crate::columns::{Columns, name_of, to_json};
 use crate::database::{DatabaseError, WriteTransaction};
-use crate::metric::wire::MetricFilterRecord;
-use crate::metric::{self, dimensions, filter_storage};
+use crate::metric::dimensions;
 use crate::page::Listing;
+use crate::plan::changes::{changed_document, options_of, read_charges};
 use crate::plan::charges;
-use crate::plan::document::{ChargeOptions, PlanDocument, PlanRow};
-use crate::plan::identity::{charge_id, continued};
+use crate::plan::document::{PlanDocument, PlanRow};
 use crate::plan::wire::{ChargeInput, PlanCreate, PlanResponse, PlanUpdate};
 use crate::tax::storage::first_unknown;
-use domain::catalog::{Charge, Plan};
-use domain::ids::{MetricId, OrganizationId, PlanId};
+use domain::catalog::Plan;
+use domain::ids::{OrganizationId, PlanId};
 use domain::money::MinorUnits;
 use domain::time::Timestamp;
 use http_api::{ApiError, Checks, ListParams};
 use sqlx::AssertSqlSafe;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 const RESOURCE: &str = "plan";
 
@@ -100,7 +99,7 @@ impl Catalog {
     ) -> Result<(Vec<PlanResponse>, i64), ApiError> {
         let listing = Listing {
             table: "plans",
-            condition: "organization_id = $1",
+            condition: "organization_id = $1 AND parent_plan_id IS NULL",
             bound: &[organization.to_string()],
             orders: &["created_at", "updated_at", "code", "name", "amount_cents", "currency", "trial_period_days"],
         };
@@ -231,7 +230,7 @@ impl Catalog {
 }
 
 /// A plan must not name a tax that does not exist: its fees could not be billed.
-async fn require_taxes(
+pub(crate) async fn require_taxes(
     write: &mut WriteTransaction,
     organization: OrganizationId,
     document: &PlanDocument,
@@ -242,96 +241,8 @@ async fn require_taxes(
     }
 }
 
-fn options_of(charge: &ChargeInput, now: Timestamp) -> ChargeOptions {
-    ChargeOptions {
-        tax_codes: charge.tax_codes.clone(),
-        accepts_target_wallet: charge.accepts_target_wallet,
-        created_at: now,
-        updated_at: now,
-    }
-}
-
-/// Checks charges against the metrics of the organization.
-async fn read_charges(
-    write: &mut WriteTransaction,
-    organization: OrganizationId,
-    inputs: &[ChargeInput],
-) -> Result<Vec<Charge>, ApiError> {
-    let mut filters_of: HashMap<MetricId, Vec<MetricFilterRecord>> = HashMap::new();
-    for input in inputs {
-        let metric = input.billable_metric_id;
-        if filters_of.contains_key(&metric) || !metric::storage::exists(write, organization, metric).await? {
-            continue;
-        }
-        filters_of.insert(metric, filter_storage::of_metric(write, organization, metric).await?);
-    }
-    charges::checked(inputs, &filters_of)
-}
-
-/// The next version with the changes, whether or not they change anything.
-async fn changed_document(
-    write: &mut WriteTransaction,
-    organization: OrganizationId,
-    kept: &PlanDocument,
-    change: &PlanUpdate,
-    now: Timestamp,
-) -> Result<PlanDocument, ApiError> {
-    let mut checks = Checks::new();
-    if let Some(code) = change.code.as_ref().filter(|code| **code != kept.plan.code) {
-        checks.broken("code", "the code of a plan cannot change", code.as_str());
-    }
-    if change.interval.is_some_and(|interval| interval != kept.plan.interval) {
-        checks.broken("interval", "the interval of a plan cannot change: make a new plan", serde_json::Value::Null);
-    }
-    let currency = match &change.currency {
-        Some(code) => crate::fields::SharedChecks::currency(&mut checks, "currency", code),
-        None => kept.plan.currency,
-    };
-    checks.finish()?;
-    let mut next = kept.clone();
-    next.plan.version += 1;
-    next.plan.valid_from = now;
-    next.plan.currency = currency;
-    next.plan.name = change.name.clone().unwrap_or(next.plan.name);
-    next.plan.amount = change.amount_cents.map_or(next.plan.amount, MinorUnits);
-    next.plan.trial_period_days = change.trial_period_days.unwrap_or(next.plan.trial_period_days);
-    next.plan.pay_in_advance = change.pay_in_advance.unwrap_or(next.plan.pay_in_advance);
-    next.plan.bill_charges_monthly = change.bill_charges_monthly.unwrap_or(next.plan.bill_charges_monthly);
-    next.minimum_commitment = change.minimum_commitment.clone().unwrap_or(next.minimum_commitment);
-    next.usage_thresholds = change.usage_thresholds.clone().unwrap_or(next.usage_thresholds);
-    next.tax_codes = change.tax_codes.clone().unwrap_or(next.tax_codes);
-    if let Some(inputs) = &change.charges {
-        next.plan.charges = read_charges(write, organization, inputs).await?;
-        next.charge_options = inputs.iter().map(|input| options_of(input, now)).collect();
-        continue_charges(kept, &mut next);
-    }
-    Ok(next)
-}
-
-/// Gives charges that are the same line as before their ids and dates back.
-fn continue_charges(kept: &PlanDocument, next: &mut PlanDocument) {
-    let lines = |charges: &[Charge]| charges.iter().map(|charge| (charge.metric_id, charge.model)).collect::<Vec<_>>();
-    let matches = continued(&lines(&kept.plan.charges), &lines(&next.plan.charges));
-    for (position, found) in matches.into_iter().enumerate() {
-        let charge = &mut next.plan.charges[position];
-        let Some((old, old_options)) = found.map(|at| (&kept.plan.charges[at], &kept.charge_options[at])) else {
-            charge.id = charge_id(None);
-            continue;
-        };
-        charge.id = charge_id(Some(old.id));
-        let options = &mut next.charge_options[position];
-        options.created_at = old_options.created_at;
-        let unchanged = old == charge
-            && old_options.tax_codes == options.tax_codes
-            && old_options.accepts_target_wallet == options.accepts_target_wallet;
-        if unchanged {
-            options.updated_at = old_options.updated_at;
-        }
-    }
-}
-
 /// Keeps the version for ever, with what it references, and makes its metrics carry the dimensions it needs.
-async fn write_version(
+pub(crate) async fn write_version(
     write: &mut WriteTransaction,
     organization: OrganizationId,
     document: &PlanDocument,
@@ -361,7 +272,11 @@ async fn write_version(
     Ok(())
 }
 
-async fn insert(write: &mut WriteTransaction, organization: OrganizationId, row: &PlanRow) -> Result<(), ApiError> {
+pub(crate) async fn insert(
+    write: &mut WriteTransaction,
+    organization: OrganizationId,
+    row: &PlanRow,
+) -> Result<(), ApiError> {
     let plan = &row.document.plan;
     sqlx::query(
         "INSERT INTO plans (id, organization_id, code, name, description, billing_interval, amount_cents, currency, \

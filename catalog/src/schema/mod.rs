@@ -4,7 +4,8 @@ use crate::database::{Database, DatabaseError};
 
 /// Name under which the versions are kept.
 const COMPONENT: &str = "catalog";
-const MIGRATIONS: &[&str] = &[include_str!("001_catalog.sql"), include_str!("002_month_end.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("001_catalog.sql"), include_str!("002_month_end.sql"), include_str!("003_plan_overrides.sql")];
 
 /// Brings the tables to the newest version.
 ///

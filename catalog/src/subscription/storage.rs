@@ -6,6 +6,7 @@ use crate::columns::{Columns, name_of};
 use crate::database::{DatabaseError, WriteTransaction};
 use crate::page::Listing;
 use crate::plan::document::PlanDocument;
+use crate::plan::overrides::plan_for_one;
 use crate::subscription::transitions::{Action, act};
 use crate::subscription::wire::{SubscriptionCreate, SubscriptionRecord, SubscriptionUpdate};
 use domain::catalog::SubscriptionStatus;
@@ -64,14 +65,18 @@ impl Catalog {
         for subscription in new {
             subscription.check(now)?;
             require_customer(&mut write, organization, subscription.customer_id).await?;
-            let defaults = match plans.get(&subscription.plan_id) {
+            let plan = match &subscription.plan_overrides {
+                None => subscription.plan_id,
+                Some(own) => plan_for_one(&mut write, organization, subscription.plan_id, own, now).await?,
+            };
+            let defaults = match plans.get(&plan) {
                 Some(known) => *known,
                 None => {
-                    let read = plan_defaults(&mut write, organization, subscription.plan_id).await?;
-                    *plans.entry(subscription.plan_id).or_insert(read)
+                    let read = plan_defaults(&mut write, organization, plan).await?;
+                    *plans.entry(plan).or_insert(read)
                 }
             };
-            let mut record = new_record(subscription, defaults, now);
+            let mut record = SubscriptionRecord { plan_id: plan, ..new_record(subscription, defaults, now) };
             if record.trial_period_days > 0 && had_its_trial(&mut write, organization, &record).await? {
                 record.trial_period_days = 0;
             }

@@ -3,6 +3,7 @@
 use crate::columns::Columns;
 use crate::database::DatabaseError;
 use crate::fields::SharedChecks;
+use crate::plan::wire::PlanUpdate;
 use domain::catalog::{BillingTime, SubscriptionStatus};
 use domain::ids::{CustomerId, PlanId, SubscriptionId};
 use domain::time::Timestamp;
@@ -167,9 +168,8 @@ pub struct SubscriptionCreate {
     pub ending_at: Option<Timestamp>,
     /// For people.
     pub name: Option<String>,
-    /// Not built yet: 501.
-    #[schema(value_type = Option<Object>)]
-    pub plan_overrides: Option<Value>,
+    /// What differs from the plan for this subscription alone: it gets a plan of its own, which no list shows.
+    pub plan_overrides: Option<PlanUpdate>,
 }
 
 fn calendar() -> BillingTime {
@@ -178,12 +178,8 @@ fn calendar() -> BillingTime {
 
 impl SubscriptionCreate {
     /// # Errors
-    /// 422 with every fault; 501 for overrides of the plan.
+    /// 422 with every fault.
     pub fn check(&self, now: Timestamp) -> Result<(), ApiError> {
-        if self.plan_overrides.is_some() {
-            // Taking and ignoring them would bill the wrong price.
-            return Err(ApiError::not_built("plan_overrides of", "POST /v1/subscriptions/"));
-        }
         let mut checks = Checks::new();
         checks.name("external_id", &self.external_id);
         if let Some(name) = &self.name {

@@ -299,9 +299,25 @@ async fn lists_are_filtered_and_the_total_counts_what_the_filter_leaves() {
 }
 
 #[tokio::test]
-async fn overrides_of_the_plan_are_not_taken_and_ignored() {
+async fn overrides_make_a_plan_of_its_own_that_no_list_shows_and_no_edit_of_the_other_reaches() {
     let world = World::new().await;
     let setting = setting(&world).await;
-    let body = json!({"external_id": "s", "customer_id": setting.customer, "plan_id": setting.plan, "plan_overrides": {"amount_cents": 1}});
-    assert_eq!(setting.tenant.post("/v1/subscriptions/", body).await.code(501), "not_built");
+    let body = |name: &str, overrides: serde_json::Value| json!({"external_id": name, "customer_id": setting.customer, "plan_id": setting.plan, "plan_overrides": overrides});
+    let before = setting.tenant.get("/v1/plans/").await.total();
+    let made = setting.tenant.post("/v1/subscriptions/", body("s", json!({"amount_cents": 1, "name": "Agreed"}))).await;
+    let own = made.body["plan_id"].as_str().unwrap().to_owned();
+    assert_ne!(own, setting.plan.to_string());
+    let path = format!("/v1/plans/{own}");
+    let plan = setting.tenant.get(&path).await.body;
+    assert_eq!((&plan["amount_cents"], &plan["name"], &plan["version"]), (&json!(1), &json!("Agreed"), &json!(1)));
+    let parent = setting.tenant.get(&format!("/v1/plans/{}", setting.plan)).await.body;
+    assert_eq!(plan["charges"].as_array().unwrap().len(), parent["charges"].as_array().unwrap().len());
+    assert_ne!(parent["amount_cents"], json!(1));
+    assert_eq!(setting.tenant.get("/v1/plans/").await.total(), before);
+    let edited = setting.tenant.put(&format!("/v1/plans/{}", setting.plan), json!({"amount_cents": 77})).await;
+    assert_eq!(edited.status, 200);
+    assert_eq!(setting.tenant.get(&path).await.body, plan);
+    for (overrides, status) in [(json!({"amount_cents": -1}), 422), (json!({"interval": "yearly"}), 422)] {
+        assert_eq!(setting.tenant.post("/v1/subscriptions/", body("t", overrides)).await.status, status);
+    }
 }

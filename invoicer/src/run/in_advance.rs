@@ -34,7 +34,7 @@ use domain::ids::{InvoiceId, SubscriptionId};
 use domain::money::{MinorUnits, MoneyError};
 use domain::period::{PeriodError, Timezones};
 use domain::position::Cut;
-use domain::time::Timestamp;
+use domain::time::{MICROS_PER_SECOND, Timestamp};
 use rater::advance::{AdvanceEvent, AdvanceFee, AdvancePayers, AdvancedItem, stretches_between};
 use rater::view::RatablePlan;
 use rater::{RateProblem, RatingItem, ViewError};
@@ -44,12 +44,20 @@ use std::sync::Arc;
 /// Passes in a row of which another was first; each time some pass has made progress.
 const MAX_ATTEMPTS: usize = 100;
 
-/// The catalog with who pays in advance, for as long as it does not change.
+/// A year: how far ahead of the clock an event may be stamped that came in before its subscription was first seen.
+const AHEAD_MICROS: i64 = 366 * 24 * 3600 * MICROS_PER_SECOND;
+
+/// The catalog with who pays in advance.
 #[derive(Clone)]
-pub(super) struct Payers {
-    mark: String,
+struct Payers {
     world: World,
     payers: Arc<AdvancePayers>,
+}
+
+/// Who pays in advance, for as long as the catalog does not change; absent where nobody does, so that no catalog is held for it.
+pub(super) struct Known {
+    mark: String,
+    payers: Option<Payers>,
 }
 
 /// What a pass wrote.
@@ -95,7 +103,7 @@ impl Shared {
     pub(super) async fn bill_in_advance_up_to(&self, cut: &Cut) -> Result<BilledInAdvance, RunError> {
         let mut cached = self.payers.lock().await;
         let known = self.payers_now(cached.take()).await?;
-        let known = cached.insert(known).clone();
+        let Some(known) = cached.insert(known).payers.clone() else { return Ok(BilledInAdvance::default()) };
         for _ in 0..MAX_ATTEMPTS {
             if let Some(billed) = self.pass(&known, cut).await? {
                 return Ok(billed);
@@ -104,7 +112,10 @@ impl Shared {
         Err(RunError::Ledger(LedgerError::Contended))
     }
 
-    async fn payers_now(&self, cached: Option<Payers>) -> Result<Payers, RunError> {
+    async fn payers_now(&self, cached: Option<Known>) -> Result<Known, RunError> {
+        if !self.inputs.may_charge_in_advance().await? {
+            return Ok(Known { mark: String::new(), payers: None });
+        }
         // Read before the catalog: what changes in between is seen by the next pass.
         let mark = self.inputs.catalog_mark().await?;
         if let Some(known) = cached.filter(|known| known.mark == mark) {
@@ -112,7 +123,8 @@ impl Shared {
         }
         let world = self.inputs.world(None).await?;
         let payers = Arc::new(AdvancePayers::of(&world.view));
-        Ok(Payers { mark, world, payers })
+        let found = (!payers.is_empty()).then_some(Payers { world, payers });
+        Ok(Known { mark, payers: found })
     }
 
     /// One attempt; absent when another was first.
@@ -121,9 +133,7 @@ impl Shared {
         let until = joined(&progress.cut, cut);
         let is_new = |id: &SubscriptionId| !progress.payers.contains_key(id);
         let is_held = |id: &SubscriptionId| matches!(progress.payers.get(id), Some(Some(_)));
-        if known.payers.is_empty()
-            || (until == progress.cut && !known.payers.subscriptions().any(|id| is_new(&id) || is_held(&id)))
-        {
+        if until == progress.cut && !known.payers.subscriptions().any(|id| is_new(&id) || is_held(&id)) {
             return Ok(Some(BilledInAdvance::default()));
         }
         let owed = self.owed(known, &progress, &until).await?;
@@ -176,14 +186,15 @@ impl Shared {
         Ok(owed)
     }
 
-    /// The stretches of a subscription from its start to now.
+    /// The stretches of a subscription from its start to a year from now: its first events may be stamped ahead of the clock.
     fn since_start(&self, known: &Payers, id: SubscriptionId) -> Vec<RatingItem> {
         let view = &known.world.view;
         let Ok(subscription) = view.subscription(id) else { return Vec::new() };
         let started_at = subscription.started_at.unwrap_or(subscription.created_at);
         let now = self.now_of(known, id).max(started_at);
+        let last = Timestamp(now.0.saturating_add(AHEAD_MICROS));
         // What its periods rest on is missing: its billing run names it.
-        stretches_between(view, subscription, started_at, now).unwrap_or_default()
+        stretches_between(view, subscription, started_at, last).unwrap_or_default()
     }
 
     /// A sandbox has its own clock.
