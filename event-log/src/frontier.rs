@@ -81,15 +81,55 @@ impl Frontier {
     /// # Errors
     /// When the brokers do not answer.
     pub async fn high_watermarks(&self) -> Result<BTreeMap<u16, u64>, KafkaError> {
+        let marks = self.watermarks().await?;
+        Ok(marks.into_iter().map(|(partition, (_, high))| (partition, high)).collect())
+    }
+
+    /// The offset of the oldest record that each partition still holds, and the offset that its next record gets.
+    async fn watermarks(&self) -> Result<BTreeMap<u16, (u64, u64)>, KafkaError> {
         let partitions = self.partitions;
         self.ask(move |consumer, topic| {
             let of = |partition: u16| {
-                let (_, high) = consumer.fetch_watermarks(topic, i32::from(partition), ANSWER_WITHIN)?;
-                Ok((partition, u64::try_from(high).unwrap_or(0)))
+                let (low, high) = consumer.fetch_watermarks(topic, i32::from(partition), ANSWER_WITHIN)?;
+                Ok((partition, (u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0))))
             };
             (0..partitions).map(of).collect()
         })
         .await
+    }
+
+    /// The number of partitions of a topic; `None` when there is no such topic. Cheap enough to be asked every second.
+    ///
+    /// # Errors
+    /// When the brokers do not answer.
+    pub async fn partitions_of(&self, topic: &str) -> Result<Option<u16>, KafkaError> {
+        let topic = topic.to_owned();
+        self.ask(move |consumer, _| {
+            let metadata = consumer.fetch_metadata(Some(&topic), ANSWER_WITHIN)?;
+            let partitions = metadata.topics().first().map_or(0, |found| found.partitions().len());
+            Ok(u16::try_from(partitions).ok().filter(|partitions| *partitions > 0))
+        })
+        .await
+    }
+
+    /// Whether everything below `ends` is in the store.
+    ///
+    /// # Errors
+    /// When the brokers do not answer.
+    pub async fn is_written_up_to(&self, ends: &BTreeMap<u16, u64>) -> Result<bool, KafkaError> {
+        let marks = self.watermarks().await?;
+        Ok(farthest_behind(ends, &self.written_or_gone(&marks).await?).is_none())
+    }
+
+    /// As [`Self::written_below`]; what the log does not hold any more is not waited for. The brokers forget a group that was
+    /// away for long, and then all that is left of an old log is its end.
+    async fn written_or_gone(&self, marks: &BTreeMap<u16, (u64, u64)>) -> Result<BTreeMap<u16, u64>, KafkaError> {
+        let mut written = self.written_below().await?;
+        for (partition, (oldest, _)) in marks {
+            let below = written.entry(*partition).or_insert(0);
+            *below = (*below).max(*oldest);
+        }
+        Ok(written)
     }
 
     /// The offset of each partition below which everything is in the store; 0 where nothing was committed.
@@ -115,9 +155,10 @@ impl Frontier {
     /// # Errors
     /// [`FrontierError::Standstill`] names the partition that is farthest behind after `patience`.
     pub async fn wait(&self, patience: Duration) -> Result<BTreeMap<u16, u64>, FrontierError> {
-        let needed = self.high_watermarks().await?;
+        let marks = self.watermarks().await?;
+        let needed = marks.iter().map(|(partition, (_, high))| (*partition, *high)).collect();
         let began = Instant::now();
-        let at_first = self.written_below().await?;
+        let at_first = self.written_or_gone(&marks).await?;
         let mut written = at_first.clone();
         loop {
             let Some((partition, missing)) = farthest_behind(&needed, &written) else { return Ok(written) };
@@ -135,7 +176,7 @@ impl Frontier {
                 });
             }
             tokio::time::sleep(LOOK_EVERY).await;
-            written = self.written_below().await?;
+            written = self.written_or_gone(&marks).await?;
         }
     }
 

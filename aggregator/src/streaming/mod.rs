@@ -8,7 +8,8 @@
 //! 4. [`offsets`]: then the group's offsets are committed, beside the next insert
 //! 5. [`ownership`]: partitions come and go, the store goes and comes; [`recovery`] makes a partition ready, [`claims`] says whose it
 //!    is, [`session`] is this writer's standing
-//! 6. [`frontier`]: the cut of a billing run; [`reprocess`]: reading again; [`lag`], [`shared`]: what operators see
+//! 6. [`follower`]: one epoch after the other, as the log grows
+//! 7. [`frontier`]: the cut of a billing run; [`reprocess`]: reading again; [`lag`], [`shared`]: what operators see
 //!
 //! # Why each event is stored once
 //! All lines of an id meet in one partition, in order. One writer at a time writes a partition; it knows every id of it (a filter
@@ -40,6 +41,7 @@
 
 mod claims;
 mod dead;
+mod follower;
 mod frontier;
 mod group;
 mod handle;
@@ -54,6 +56,7 @@ mod shared;
 mod task;
 mod types;
 
+pub use follower::{LogFollower, ReadsFrom, reprocess_every_epoch};
 pub use frontier::{CutError, LogCuts};
 pub use handle::StreamingWriter;
 pub use reprocess::{ReprocessFrom, reprocess};

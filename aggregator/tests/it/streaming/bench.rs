@@ -123,7 +123,7 @@ impl Bench {
 
     /// Waits until all that is in the log is in the store.
     pub async fn settled(&self) -> Cut {
-        let cuts = LogCuts::new(&self.kafka, self.store().await).unwrap();
+        let cuts = LogCuts::new(&self.kafka, self.store().await);
         cuts.wait(PATIENCE).await.unwrap()
     }
 
