@@ -6,11 +6,11 @@
 //! A process has the parts its [`Purpose`] takes; every process has the catalog, for keys and metrics.
 
 use super::billing::Billing;
-use super::documentation;
 use super::event_store::{EventStoreServer, engine_problem};
 use super::ingestion::{Ingestion, StoreAtHand};
 use super::operations::Readiness;
 use super::purpose::Purpose;
+use super::{documentation, log_routes};
 use crate::configuration::Configuration;
 use crate::data_directory::DataDirectory;
 use crate::failure::Failure;
@@ -125,6 +125,9 @@ impl Parts {
         if let Some(gateway) = &self.gateway {
             router = router.merge(ingest_gateway::router(gateway.clone()));
         }
+        if let Some(reader) = self.ingestion.log_reader() {
+            router = router.merge(log_routes::router(reader, self.auth.clone()));
+        }
         if let Some(billing) = self.billing.as_ref().filter(|_| self.purpose.serves_api()) {
             let document = documentation::document();
             let catalog = billing.taking_part_in(CatalogState::new(self.catalog.clone(), self.auth.clone()));
@@ -195,5 +198,5 @@ async fn refuse_to_forget_the_log(store: &EventStore, purpose: Purpose) -> Resul
 
 /// The OpenAPI document of each part.
 pub(super) fn documents() -> Vec<OpenApi> {
-    vec![ingest_gateway::openapi(), catalog::openapi(), rater::openapi(), invoicer::openapi()]
+    vec![ingest_gateway::openapi(), catalog::openapi(), rater::openapi(), invoicer::openapi(), log_routes::openapi()]
 }

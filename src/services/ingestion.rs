@@ -117,6 +117,11 @@ impl Ingestion {
         self.sink.clone()
     }
 
+    /// The reader of the log, where this process has it.
+    pub(super) fn log_reader(&self) -> Option<LogFollower> {
+        self.log_out.clone()
+    }
+
     /// Each end must make progress.
     pub(super) fn add_checks(&self, readiness: &mut Readiness) {
         if let Some(sink) = self.sink.clone() {

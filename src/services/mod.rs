@@ -16,6 +16,7 @@ mod event_sink;
 mod event_store;
 mod ingestion;
 mod kafka_sink;
+mod log_routes;
 mod operations;
 mod purpose;
 mod server;

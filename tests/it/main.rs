@@ -22,6 +22,7 @@ mod hostile_sockets;
 mod import;
 mod published_clients;
 mod sandbox;
+mod services;
 mod spine;
 mod starts;
 mod streaming;
