@@ -109,14 +109,14 @@ impl Parts {
             });
         }
         self.ingestion.add_checks(readiness);
+        // Gateways and aggregators go on with the keys and metrics they know: taking them out of service would stop ingestion.
+        let Some(billing) = &self.billing else { return };
         let database = self.catalog.database().clone();
         readiness.add("ledger", move || {
             let database = database.clone();
             async move { catalog::billing::change_mark(&database).await.map(|_| ()).map_err(|fault| fault.to_string()) }
         });
-        if let Some(billing) = &self.billing {
-            billing.add_checks(readiness);
-        }
+        billing.add_checks(readiness);
     }
 
     /// The routers of all parts as one, with request ids and logs around them.
