@@ -8,10 +8,11 @@
 //! Reading again ([`LogFollower::reprocess`]) sets back the group's offsets while no member of it is there, and goes on as after
 //! a start.
 
+use super::belonging;
 use super::handle::StreamingWriter;
 use super::reprocess::{ReprocessFrom, reprocess};
 use super::types::{Progress, StreamingConfig, StreamingError};
-use crate::connection::StoreConfig;
+use crate::connection::{Connection, StoreConfig};
 use crate::direct::WriterState;
 use arc_swap::ArcSwap;
 use domain::snapshot::SnapshotCell;
@@ -28,8 +29,6 @@ use tokio::sync::{mpsc, oneshot};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After a start that failed, or offsets that the brokers would not set yet.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The brokers drop a member that left at once; one that is still in the group after this is another process's.
-const EMPTY_GROUP_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Where reading begins in each partition of each epoch, by topic.
 pub type ReadsFrom = BTreeMap<String, BTreeMap<u16, u64>>;
@@ -192,9 +191,12 @@ impl Task {
     async fn begin(&mut self) -> Result<(), StreamingError> {
         let patience = self.config.broker_patience;
         let refused = |error: KafkaError| StreamingError::Log(error.to_string());
+        let connection = Connection::new(self.store.clone());
+        crate::schema::migrate(&connection).await?;
         let mut epochs = topic::epochs(&self.kafka, patience).await?.into_iter().peekable();
         while let Some(epoch) = epochs.next() {
             let frontier = Frontier::new(&epoch, &epoch.group).map_err(refused)?;
+            belonging::agree(&connection, &epoch, &frontier, self.config.empty_group_patience).await?;
             if epochs.peek().is_some() && is_over(&epoch, &frontier, patience).await? {
                 continue;
             }
@@ -209,7 +211,7 @@ impl Task {
     }
 
     async fn set_back(&self, from: ReprocessFrom) -> Result<ReadsFrom, StreamingError> {
-        let deadline = tokio::time::Instant::now() + EMPTY_GROUP_PATIENCE;
+        let deadline = tokio::time::Instant::now() + self.config.empty_group_patience;
         loop {
             match reprocess_every_epoch(&self.kafka, from, self.config.broker_patience).await {
                 Err(error) if tokio::time::Instant::now() < deadline => {

@@ -8,7 +8,7 @@
 //! 4. [`offsets`]: then the group's offsets are committed, beside the next insert
 //! 5. [`ownership`]: partitions come and go, the store goes and comes; [`recovery`] makes a partition ready, [`claims`] says whose it
 //!    is, [`session`] is this writer's standing
-//! 6. [`follower`]: one epoch after the other, as the log grows
+//! 6. [`follower`]: one epoch after the other, as the log grows; [`belonging`]: do the group's offsets speak of this store?
 //! 7. [`frontier`]: the cut of a billing run; [`reprocess`]: reading again; [`lag`], [`shared`]: what operators see
 //!
 //! # Why each event is stored once
@@ -39,6 +39,7 @@
 //!
 //! It refuses to skip a record, to commit an offset before its rows are durable, and to guess at a line.
 
+mod belonging;
 mod claims;
 mod dead;
 mod follower;
