@@ -55,14 +55,14 @@ once they are started. Billing runs wait until the log is read to its end once m
 Exit code: 0 it is set back, 2 it is not.")]
 struct ReprocessCommand {
     #[command(flatten)]
-    from: From,
+    from: Beginning,
     #[command(flatten)]
     settings: SettingFlags,
 }
 
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
-struct From {
+struct Beginning {
     /// From this offset of every partition on
     #[arg(long, value_name = "OFFSET")]
     from_offset: Option<u64>,
