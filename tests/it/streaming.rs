@@ -135,6 +135,10 @@ async fn a_store_behind_a_log_is_not_billed_by_who_does_not_know_the_log() {
     let account = account(&server).await;
     account.caller.post("/v1/events/", &event("t-1", 10, "2026-01-15T00:00:00Z")).await;
     account.caller.settled().await;
+    let mut check = tollgate(&["check-config", "--kafka-partitions", "7", "--data-dir", server.directory_argument()]);
+    let wrong = output(check.args(&flags));
+    assert_eq!(wrong.status.code(), Some(1), "{}", told(&wrong));
+    assert!(told(&wrong).contains("has 6 partitions, kafka.partitions says 7: set it to 6"), "{}", told(&wrong));
     server.terminate();
     let bill = |further: &[String]| {
         let mut command = tollgate(&["bill", "--as-of", "2026-02-01T00:00:00Z"]);
