@@ -6,7 +6,7 @@
 
 use crate::settings::KafkaSettings;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -138,15 +138,23 @@ impl Frontier {
     /// When the brokers do not answer.
     pub async fn written_below(&self) -> Result<BTreeMap<u16, u64>, KafkaError> {
         let partitions = self.partitions;
-        self.ask(move |consumer, topic| {
-            let mut asked = TopicPartitionList::new();
-            for partition in 0..partitions {
-                asked.add_partition(topic, i32::from(partition));
+        let began = Instant::now();
+        loop {
+            let asked = self.ask(move |consumer, topic| {
+                let mut asked = TopicPartitionList::new();
+                for partition in 0..partitions {
+                    asked.add_partition(topic, i32::from(partition));
+                }
+                let committed = consumer.committed_offsets(asked, ANSWER_WITHIN)?;
+                Ok(super::consumer::numbers_of(&committed))
+            });
+            match asked.await {
+                Err(error) if is_choosing_coordinator(&error) && began.elapsed() < ANSWER_WITHIN => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                answer => return answer,
             }
-            let committed = consumer.committed_offsets(asked, ANSWER_WITHIN)?;
-            Ok(super::consumer::numbers_of(&committed))
-        })
-        .await
+        }
     }
 
     /// Waits until every record that is in the log now is in the store, and answers with the offset of each partition
@@ -223,6 +231,19 @@ impl Frontier {
         };
         Ok(ends.into_iter().map(|(partition, end)| (partition, offset_of(partition).unwrap_or(end))).collect())
     }
+}
+
+/// Whether the brokers are about to settle which of them keeps the group's offsets: after the death of one, and on a cluster that
+/// never had a group. It takes a second or two.
+fn is_choosing_coordinator(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+        )
+    )
 }
 
 /// The partition that lacks most records, the first of several, and how many.

@@ -109,6 +109,8 @@ async fn assert_reading_again_changes_nothing(server: &Server, flags: &[String],
 
 /// Each stage has something to show on `/metrics`.
 async fn assert_every_stage_is_measured(server: &Server) {
+    // The lag is told every second.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
     let shown = Caller::nobody(server).request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
     for metric in [
         "tollgate_log_events_produced_total",
