@@ -10,7 +10,7 @@ use event_log::frontier::{Frontier, FrontierError};
 use event_log::settings::KafkaSettings;
 use event_log::topic::{self, TopicError};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// For the brokers to say which topics there are.
@@ -30,20 +30,41 @@ pub enum CutError {
     Store(#[from] StoreError),
 }
 
-/// Tells cuts of a store that is written from a log; any process may ask.
+/// Tells cuts of a store that is written from a log; any process may ask, also every second.
 #[derive(Clone)]
 pub struct LogCuts {
     kafka: KafkaSettings,
     store: EventStore,
-    /// One a topic, made when it is first asked.
-    frontiers: Arc<Mutex<BTreeMap<String, Frontier>>>,
+    /// Oldest first; empty until first asked.
+    epochs: Arc<Mutex<Vec<Epoch>>>,
+}
+
+#[derive(Clone)]
+struct Epoch {
+    settings: KafkaSettings,
+    frontier: Frontier,
+}
+
+impl Epoch {
+    fn of(settings: KafkaSettings) -> Result<Self, CutError> {
+        let frontier = Frontier::new(&settings, &settings.group).map_err(FrontierError::from)?;
+        Ok(Self { settings, frontier })
+    }
+
+    /// The epoch that has followed this one, if the log has grown.
+    async fn next(&self) -> Result<Option<Self>, CutError> {
+        let Some(number) = self.settings.epoch.checked_add(1) else { return Ok(None) };
+        let topic = self.settings.at_epoch(number, self.settings.partitions).topic;
+        let partitions = self.frontier.partitions_of(&topic).await.map_err(FrontierError::from)?;
+        partitions.map(|partitions| Self::of(self.settings.at_epoch(number, partitions))).transpose()
+    }
 }
 
 impl LogCuts {
     /// Of the store that the group of `kafka` writes. Nothing is asked yet.
     #[must_use]
     pub fn new(kafka: &KafkaSettings, store: EventStore) -> Self {
-        Self { kafka: kafka.clone(), store, frontiers: Arc::default() }
+        Self { kafka: kafka.clone(), store, epochs: Arc::default() }
     }
 
     /// Waits until every event that is in the log now is in the store, and answers up to where that is. What other logs (or
@@ -55,23 +76,31 @@ impl LogCuts {
         let began = Instant::now();
         let mut written = BTreeMap::new();
         // An epoch's events are stored only after all of the epochs before it.
-        for epoch in topic::epochs(&self.kafka, TOPIC_PATIENCE.min(patience)).await? {
-            let frontier = self.frontier(&epoch)?;
-            let written_below = frontier.wait(patience.saturating_sub(began.elapsed())).await?;
-            written.insert(epoch.epoch, written_below);
+        for epoch in self.epochs(patience).await? {
+            let written_below = epoch.frontier.wait(patience.saturating_sub(began.elapsed())).await?;
+            written.insert(epoch.settings.epoch, written_below);
         }
         Ok(merged(&self.store.committed_cut().await?, &written))
     }
 
-    fn frontier(&self, epoch: &KafkaSettings) -> Result<Frontier, CutError> {
-        // A frontier is inserted whole or not at all.
-        let mut frontiers = self.frontiers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = frontiers.get(&epoch.topic) {
-            return Ok(known.clone());
+    /// Every epoch of the log. Those that are known stay; whether another one has followed is one small question.
+    async fn epochs(&self, patience: Duration) -> Result<Vec<Epoch>, CutError> {
+        let mut epochs = self.known().clone();
+        if epochs.is_empty() {
+            let found = topic::epochs(&self.kafka, TOPIC_PATIENCE.min(patience)).await?;
+            epochs = found.into_iter().map(Epoch::of).collect::<Result<_, _>>()?;
         }
-        let frontier = Frontier::new(epoch, &epoch.group).map_err(FrontierError::from)?;
-        frontiers.insert(epoch.topic.clone(), frontier.clone());
-        Ok(frontier)
+        while let Some(last) = epochs.last() {
+            let Some(next) = last.next().await? else { break };
+            epochs.push(next);
+        }
+        self.known().clone_from(&epochs);
+        Ok(epochs)
+    }
+
+    /// The list is replaced whole, so it is good also after a panic elsewhere.
+    fn known(&self) -> MutexGuard<'_, Vec<Epoch>> {
+        self.epochs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
