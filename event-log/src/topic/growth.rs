@@ -24,6 +24,8 @@ use tokio::time::Instant;
 
 /// `max.message.bytes` of a closed topic: no batch of records is that small.
 const CLOSED_BYTES: usize = 1;
+/// Between two looks at a configuration that was changed just now.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How long a changed configuration takes to reach all brokers, mostly; asking earlier would put empty records into the log.
 const SPREADING: Duration = Duration::from_millis(500);
 
@@ -57,7 +59,9 @@ pub async fn grow(settings: &KafkaSettings, partitions: u16, patience: Duration)
     })?;
     let grown = settings.at_epoch(next, partitions);
     ensure(&grown, patience).await?;
-    Admin::connect(settings, patience)?.close().await?;
+    let admin = Admin::connect(settings, patience)?;
+    admin.close().await?;
+    admin.wait_until_closed().await?;
     let ends = ends(settings, patience).await?;
     tracing::info!(from = settings.topic, to = grown.topic, partitions, "the log has grown");
     Ok(Growth { settings: grown, ends })
@@ -194,6 +198,18 @@ impl Admin<'_> {
             Some((_, code)) => Err(self.unusable(KafkaError::AdminOp(code))),
             None => Ok(()),
         }
+    }
+
+    /// A configuration that the brokers took is told by them a moment later.
+    async fn wait_until_closed(&self) -> Result<(), TopicError> {
+        let deadline = Instant::now() + self.patience;
+        while self.is_open().await? {
+            if Instant::now() >= deadline {
+                return Err(self.wrong("does not close: its max.message.bytes stays as it was"));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
     }
 
     fn wrong(&self, problem: &str) -> TopicError {
