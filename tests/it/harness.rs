@@ -86,6 +86,12 @@ impl Server {
         self.wait_until_ready().await;
     }
 
+    /// The same with other flags from now on.
+    pub async fn restart_with(&mut self, extra: &[&str]) {
+        self.extra = extra.iter().map(ToString::to_string).collect();
+        self.restart().await;
+    }
+
     /// The same, but only until it answers at all: parts of it may still be taking over from those that were killed.
     pub async fn restart_until_healthy(&mut self) {
         self.spawn();

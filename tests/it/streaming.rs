@@ -212,3 +212,32 @@ async fn the_log_grows_under_traffic_and_every_acknowledged_event_is_billed_once
     let proof = caller.get(&format!("/v1/fees/{}/proof", text(&fee["id"]))).await;
     assert_eq!((&proof["holds"], &proof["since"]["late_events"]), (&json!(true), &json!(1)), "{proof}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_directory_goes_over_to_streaming_with_everything_that_was_answered_before() {
+    let mut server = Server::start(&["--billing-automatic", "false"]).await;
+    let account = account(&server).await;
+    let caller = &account.caller;
+    let events: Vec<Value> = (0..50).map(|number| event(&format!("t-{number}"), 1, "2026-01-15T00:00:00Z")).collect();
+    send_lines(caller, &events[..20]).await;
+    // Answered a moment ago: it may be in the journal only.
+    caller.post("/v1/events/", &events[20]).await;
+    server.kill_tree();
+
+    let flags = streaming_with(&["--billing-automatic", "false"]);
+    server.restart_with(&borrowed(&flags)).await;
+    send_lines(caller, &events[10..]).await;
+    caller.bill("2026-02-01T00:00:00Z").await;
+    let fee = fee_of_tokens(caller).await;
+    assert_eq!(fee["events_count"], 50, "{fee}");
+    let proof = caller.get(&format!("/v1/fees/{}/proof", text(&fee["id"]))).await;
+    assert_eq!(proof["holds"], true, "{proof}");
+    assert!(server.log().contains("what direct mode had in its journal is in the store"), "{}", server.log());
+
+    assert_eq!(server.terminate(), Some(0), "{}", server.log());
+    server.restart_with(&["--billing-automatic", "false"]).await;
+    assert!(server.log().contains("events may still be in that log"), "{}", server.log());
+    caller.post("/v1/events/", &event("direct", 1, "2026-01-16T00:00:00Z")).await;
+    let proof = caller.get(&format!("/v1/fees/{}/proof", text(&fee["id"]))).await;
+    assert_eq!((&proof["holds"], &proof["since"]["late_events"]), (&json!(true), &json!(1)), "{proof}");
+}
