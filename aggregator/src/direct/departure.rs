@@ -1,4 +1,4 @@
-//! When a small group is sent: at once, or a moment later because company is due.
+//! When a group that is not large is sent: at once, or a moment later because company is due.
 //!
 //! Clients that were just answered usually send again within a moment. Sent without them, the next group holds those who came
 //! during the commit only, and the two halves take turns: twice the commits, each at the price of a full one. So a group

@@ -1,4 +1,4 @@
-//! The journal: where a small group is durable within a fraction of a millisecond, so that the store can take many together.
+//! The journal: where a group is durable within a fraction of a millisecond, so that the store can take many together.
 //!
 //! Measured (two cores, fsync on): a group of 200 events costs the engine 12 ms of processor time in `events` and `event_ids`
 //! and 18 ms more in merges, whatever is in it: files, not rows. One row of a SQLite database in WAL mode costs 0.2 ms. So groups are

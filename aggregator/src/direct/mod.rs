@@ -4,9 +4,9 @@
 //! 1. [`handle`]: room is reserved (`admit`), the batch is handed to the one writer task (`accept`)
 //! 2. [`task`]: takes what is waiting while the previous group is under way; [`departure`] says when a small group goes
 //! 3. [`group`]: which rows are new; [`crate::writing`]: how that is known, and how rows become blocks
-//! 4. [`lanes`]: a small group is made durable in the [`journal`] and answered; what is [`pending`] goes into the store together
+//! 4. [`lanes`]: a group is made durable in the [`journal`] and answered; what is [`pending`] goes into the store together
 //! 5. [`crate::writing::commit`]: `events` first, then `event_ids` (the commit record) together with `losers` and `voids`;
-//!    then the answers of large groups
+//!    then the answers where there is no journal
 //! 6. [`recovery`]: at start and after any failure, before the next insert: rows without commit record get theirs; then [`replay`]: what
 //!    is in the journal goes into the store
 //! 7. [`progress`]: readers of this process wait for what was answered before they asked

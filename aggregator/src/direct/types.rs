@@ -16,7 +16,7 @@ pub struct DirectConfig {
     /// Ids whose content and timestamp are kept in memory, so that a quick retry costs no look-up; twice this many at most,
     /// about 40 bytes each.
     pub recent_ids: usize,
-    /// Where small groups are durable before the store has them; only beside an embedded store. `None`: every answer waits for
+    /// Where groups are durable before the store has them; only beside an embedded store. `None`: every answer waits for
     /// the store.
     pub journal: Option<PathBuf>,
 }
