@@ -57,13 +57,13 @@ pub struct ChaosArgs {
     #[arg(long, default_value = "")]
     pub only: String,
     /// Events a second.
-    #[arg(long, default_value_t = 4_000)]
+    #[arg(long, default_value_t = 6_000)]
     pub rate: u64,
     /// Length of each round's load.
     #[arg(long, value_parser = duration, default_value = "4s")]
     pub duration: Duration,
     /// Events of a request.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 50)]
     pub batch: u64,
     /// Customers of a round, each with four metrics.
     #[arg(long, default_value_t = 20)]

@@ -60,7 +60,7 @@ pub struct RoundReport {
     pub retries: u64,
     /// Connections that a proxy cut or answered 503.
     pub harmed: u64,
-    /// From the end of load and fault until everything was ready.
+    /// From the end of the fault until everything was ready, amid the load.
     pub recovery: Duration,
     /// What was billed and proved.
     pub billed: Billed,
@@ -101,18 +101,21 @@ pub(super) async fn play(system: &mut System, plan: Plan, load: Load) -> anyhow:
     let stream = stream(&wanted, &tag, plan.seed, load, quarter);
     let fault = async {
         tokio::time::sleep(plan.after).await;
-        if plan.moment == Moment::Load { system.inflict(plan.fault, plan.length, plan.seed).await } else { Ok(()) }
+        if plan.moment == Moment::Load {
+            system.inflict(plan.fault, plan.length, plan.seed).await?;
+        }
+        system.recover().await
     };
     let copies = async {
         tokio::time::sleep(plan.after).await;
         conflicts.send_copies().await
     };
     let (inflicted, sent, ()) = tokio::join!(fault, copies, finished(&running));
-    inflicted?;
+    let (mut recovery, mut problems) = inflicted?;
     let (mut journal, timeline) = running.finish()?;
     let retries = timeline.total().retries;
     state.runs.push(record(stream, &mut journal, retries, SAMPLES));
-    let (mut recovery, mut problems) = system.recover().await?;
+    problems.extend(system.recover().await?.1);
     problems.extend(sent.err().map(|error| format!("conflicting copies were never taken: {error}")));
     state.conflicts = conflicts_expected(&problems);
     let audited = audit(&ground, &mut state, &mut problems).await?;

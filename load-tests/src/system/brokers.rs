@@ -88,10 +88,6 @@ impl Drop for Brokers {
     }
 }
 
-fn number(draw: u64) -> String {
-    (draw % COUNT + 1).to_string()
-}
-
 /// The first of three free ports in a row, with those of their controllers free as well.
 fn free_ports() -> anyhow::Result<u16> {
     let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
