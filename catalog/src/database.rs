@@ -210,6 +210,15 @@ impl Database {
         Ok(Self { pool, dialect, writer: Arc::default() })
     }
 
+    /// Whether it answers at all.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), DatabaseError> {
+        sqlx::query("SELECT 1").execute(self.pool()).await?;
+        Ok(())
+    }
+
     /// For reading.
     #[must_use]
     pub fn pool(&self) -> &AnyPool {

@@ -74,6 +74,7 @@ fn fee(subscription: SubscriptionId, place: usize, from: Timestamp, to: Timestam
         properties: r#"{"amount":"0.003","charge_model":"standard"}"#.into(),
         taxes: Vec::new(),
         adjusts: None,
+        in_advance: None,
     }
 }
 

@@ -9,6 +9,7 @@ mod invoice_actions;
 mod invoices;
 mod ledger;
 mod lifecycle;
+mod run_report;
 mod runs;
 mod wire;
 
@@ -61,6 +62,7 @@ impl InvoicerState {
 pub fn router(state: InvoicerState) -> Router {
     Router::new()
         .merge(runs::routes())
+        .merge(run_report::routes())
         .merge(invoices::routes())
         .merge(invoice_actions::routes(&state))
         .merge(export::routes())
@@ -75,6 +77,7 @@ pub fn router(state: InvoicerState) -> Router {
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = runs::Document::openapi();
+    document.merge(run_report::Document::openapi());
     document.merge(invoices::Document::openapi());
     document.merge(invoice_actions::Document::openapi());
     document.merge(export::Document::openapi());

@@ -138,6 +138,7 @@ pub fn plan_fee(line: &PlannedLine) -> Fee {
         properties: properties.to_string(),
         taxes: Vec::new(),
         adjusts: None,
+        in_advance: None,
     }
 }
 
@@ -159,7 +160,7 @@ pub fn assemble<E: From<MoneyError>>(
     for line in &planned.lines {
         match line.due.part {
             Part::PlanFee => fees.push(plan_fee(line)),
-            Part::Usage | Part::Commitment => {
+            Part::Usage | Part::Carried | Part::Commitment => {
                 let more = others(line, &fees)?;
                 fees.extend(more);
             }
@@ -237,6 +238,7 @@ fn occasion(first: &Due) -> String {
     let part = match first.part {
         Part::PlanFee => "plan_fee",
         Part::Usage => "usage",
+        Part::Carried => "carried",
         Part::Commitment => "commitment",
     };
     format!("{part}:{}:{}", first.subscription, first.from.micros())

@@ -5,14 +5,18 @@
 //! it is.
 
 use crate::assemble::PlannedLine;
-use crate::model::{Fee, FeeKind, FeeVersions};
+use crate::model::{Fee, FeeKind, FeeVersions, PaidAhead};
 use domain::ids::{ChargeId, FeeId};
 use domain::money::Currency;
 use domain::pricing::overlaid;
 use domain::quantity::Quantity;
 use rater::RatedCharge;
+use rater::advance::{AdvanceFee, is_billed_already};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
+
+/// Digits of a price of a unit that is worked out from an amount; for people.
+const UNIT_DIGITS: u32 = 15;
 
 /// Makes fees; one maker for many, so that the prices of a charge are written as JSON once.
 #[derive(Debug, Default)]
@@ -21,9 +25,29 @@ pub struct ChargeFees {
 }
 
 impl ChargeFees {
-    /// The fees of one stretch, in the order they were rated.
+    /// The fees of one stretch, in the order they were rated, without those that were paid as their events came in.
     pub fn of(&mut self, line: &PlannedLine, rated: Vec<RatedCharge>) -> Vec<Fee> {
-        rated.into_iter().map(|charge| self.fee(line, charge)).collect()
+        rated.into_iter().filter(|charge| !is_billed_already(charge)).map(|charge| self.fee(line, charge)).collect()
+    }
+
+    /// What usage that is paid in advance owes for one stretch: of an event, or of what the stretch began with.
+    pub fn in_advance(&mut self, line: &PlannedLine, paid: AdvanceFee) -> Fee {
+        let of = paid.of.map_or(PaidAhead::Carried, |event| PaidAhead::Event(event.id));
+        let unit_amount = paid.amount.divided(&paid.units, UNIT_DIGITS).unwrap_or_default();
+        let rated = RatedCharge {
+            charge: paid.charge,
+            metric: paid.metric,
+            line: paid.line,
+            units: paid.units,
+            full_units: None,
+            amount: paid.amount,
+            amount_cents: paid.amount_cents,
+            unit_amount,
+            events_count: u64::from(paid.of.is_some()),
+            invalid_count: 0,
+            fingerprint: paid.of.map_or(0, |event| event.fingerprint),
+        };
+        Fee { in_advance: Some(of), ..self.fee(line, rated) }
     }
 
     fn fee(&mut self, line: &PlannedLine, rated: RatedCharge) -> Fee {
@@ -49,6 +73,7 @@ impl ChargeFees {
             versions: FeeVersions { plan: plan.version, metric: Some(rated.metric.version) },
             taxes: Vec::new(),
             adjusts: None,
+            in_advance: None,
         }
     }
 

@@ -72,8 +72,8 @@ const RULES: &[Rule] = &[
         name: "a fee is on an invoice of its organization, customer and currency (I8)",
         broken: "SELECT 'fee ' || f.id AS what, 'its invoice is ' || COALESCE(f.invoice_id, 'nowhere') AS why
             FROM fees f LEFT JOIN invoices i ON i.id = f.invoice_id
-            WHERE i.id IS NULL OR i.organization_id <> f.organization_id OR i.customer_id <> f.customer_id
-                OR i.currency <> f.currency",
+            WHERE (i.id IS NULL AND (f.invoice_id IS NOT NULL OR f.in_advance IS NULL))
+                OR i.organization_id <> f.organization_id OR i.customer_id <> f.customer_id OR i.currency <> f.currency",
     },
     Rule {
         name: "a fee is voided when its invoice is",
@@ -128,6 +128,7 @@ const RULES: &[Rule] = &[
         name: "a subscription is billed as far as its fees reach (I4)",
         broken: "SELECT 'fee ' || f.id AS what, 'its subscription is not marked as billed to its end' AS why FROM fees f
             WHERE f.voided = 0 AND f.fee_type IN ('subscription', 'charge', 'commitment') AND f.period_start < f.period_end
+                AND f.in_advance IS NULL
                 AND NOT EXISTS (SELECT 1 FROM billing_frontiers b WHERE b.subscription_id = f.subscription_id
                     AND b.part = CASE f.fee_type WHEN 'subscription' THEN 'plan_fee' WHEN 'charge' THEN 'usage'
                         ELSE 'commitment' END

@@ -109,6 +109,7 @@ pub fn commitment_fee(
         properties: properties.to_string(),
         taxes: Vec::new(),
         adjusts: None,
+        in_advance: None,
     })
 }
 
@@ -120,7 +121,8 @@ pub fn refilled(stored: &StoredFee, before: &[StoredFee], usage: &[(i64, Fee)]) 
     let mut properties: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&stored.properties)?;
     let mut filling: Filling = serde_json::from_str(&stored.properties)?;
     let inside = |subscription, from| subscription == stored.subscription && (stored.from..stored.to).contains(&from);
-    let old = before.iter().filter(|fee| fee.kind == FeeKind::Charge && inside(fee.subscription, fee.from));
+    let rated_anew = |fee: &&StoredFee| fee.kind == FeeKind::Charge && fee.in_advance.is_none();
+    let old = before.iter().filter(rated_anew).filter(|fee| inside(fee.subscription, fee.from));
     let new = usage.iter().map(|(_, fee)| fee).filter(|fee| inside(fee.subscription, fee.from));
     let changes = old.map(|fee| MinorUnits(-fee.amount.0)).chain(new.map(|fee| fee.amount));
     filling.counted_cents = changes.into_iter().try_fold(filling.counted_cents, MinorUnits::plus)?;
@@ -148,6 +150,7 @@ pub fn refilled(stored: &StoredFee, before: &[StoredFee], usage: &[(i64, Fee)]) 
         properties: serde_json::Value::Object(properties).to_string(),
         taxes: stored.taxes.clone(),
         adjusts: None,
+        in_advance: None,
     })
 }
 

@@ -1,8 +1,8 @@
 //! What is due: which stretches of which subscriptions have to be billed up to an instant. Pure.
 //!
-//! A subscription has three parts that are billed by period: its usage (at the period's end), the plan's flat fee (at the
-//! end, or at the start when paid in advance) and what its minimum commitment lacks (at the end). For each part the ledger keeps how far it is billed ([`Frontier`]); what is
-//! due begins exactly there and ends at the next boundary of the subscription's calendar. So whatever changes in between (a
+//! A subscription has four parts that are billed by period: its usage (at the period's end), the plan's flat fee (at the
+//! end, or at the start when paid in advance), what metrics that are paid in advance carry into a period (at the start) and what
+//! its minimum commitment lacks (at the end). For each part the ledger keeps how far it is billed ([`Frontier`]); what is due begins exactly there and ends at the next boundary of the subscription's calendar. So whatever changes in between (a
 //! timezone, a plan, the end of the subscription), no instant is billed twice and none is left out (I4, I6).
 //!
 //! **Two chains.** A subscription may be created with a start in the past. The scheduler bills from the period in which it was
@@ -21,6 +21,7 @@ use domain::catalog::{Customer, Ending, Subscription, SubscriptionStatus};
 use domain::ids::SubscriptionId;
 use domain::period::{BillingCalendar, Period, PeriodError, Proration, Timezones};
 use domain::time::Timestamp;
+use rater::RatingItem;
 use rater::view::{RatablePlan, usage_interval};
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub enum Part {
     PlanFee,
     /// Its charges.
     Usage,
+    /// What recurring metrics that are paid in advance carry into a period; at its start.
+    Carried,
     /// What its minimum commitment lacks; always at the end of the plan's period.
     Commitment,
 }
@@ -58,6 +61,7 @@ pub struct Frontier {
 pub struct Frontiers {
     plan_fee: [Option<Frontier>; 2],
     usage: [Option<Frontier>; 2],
+    carried: [Option<Frontier>; 2],
     commitment: [Option<Frontier>; 2],
 }
 
@@ -68,6 +72,7 @@ impl Frontiers {
         match part {
             Part::PlanFee => self.plan_fee[chain as usize],
             Part::Usage => self.usage[chain as usize],
+            Part::Carried => self.carried[chain as usize],
             Part::Commitment => self.commitment[chain as usize],
         }
     }
@@ -77,6 +82,7 @@ impl Frontiers {
         match part {
             Part::PlanFee => self.plan_fee[chain as usize] = Some(frontier),
             Part::Usage => self.usage[chain as usize] = Some(frontier),
+            Part::Carried => self.carried[chain as usize] = Some(frontier),
             Part::Commitment => self.commitment[chain as usize] = Some(frontier),
         }
     }
@@ -171,10 +177,10 @@ pub fn due_of(
     }
     let zones = Timezones::parse(&billable.customer.timezones)?;
     let mut list = DueList::default();
-    for part in [Part::PlanFee, Part::Usage, Part::Commitment] {
+    for part in [Part::PlanFee, Part::Usage, Part::Carried, Part::Commitment] {
         let interval = match part {
             Part::PlanFee | Part::Commitment => created_in.plan.interval,
-            Part::Usage => usage_interval(&created_in.plan),
+            Part::Usage | Part::Carried => usage_interval(&created_in.plan),
         };
         let calendar = BillingCalendar::new(interval, subscription.billing_time, anchor, zones.clone());
         let life = Life::new(billable, &calendar, started_at, part, frontiers);
@@ -256,7 +262,7 @@ impl<'a> Life<'a> {
     ) -> Due {
         let share = share_of(self.billable.subscription, &period, from, to);
         let subscription = self.billable.subscription.id;
-        let closes = (self.in_advance() && self.started_at < period.start).then(|| {
+        let closes = (self.part == Part::PlanFee && self.in_advance() && self.started_at < period.start).then(|| {
             let before = self.calendar.previous(&period);
             (before.start.max(self.started_at), before.end)
         });
@@ -266,7 +272,7 @@ impl<'a> Life<'a> {
     /// The first instant at or after `instant` that is charged for: the flat fee begins when the trial ends.
     fn first_billed(&self, instant: Timestamp) -> Timestamp {
         match self.part {
-            Part::Usage | Part::Commitment => instant,
+            Part::Usage | Part::Carried | Part::Commitment => instant,
             Part::PlanFee => instant.max(self.trial_end),
         }
     }
@@ -278,13 +284,19 @@ impl<'a> Life<'a> {
     }
 
     fn in_advance(&self) -> bool {
-        self.part == Part::PlanFee && self.billable.subscription.pay_in_advance
+        match self.part {
+            Part::PlanFee => self.billable.subscription.pay_in_advance,
+            Part::Carried => true,
+            Part::Usage | Part::Commitment => false,
+        }
     }
 
     /// A plan without flat fee, or without charges, leaves nothing to put on an invoice.
     fn owes_anything(&self, period: &Period) -> bool {
         self.billable.plan_at(priced_at(self.started_at, period)).is_some_and(|ratable| match self.part {
             Part::Usage => !ratable.plan.charges.is_empty(),
+            // More than the charges on recurring metrics; where nothing is carried over there is no fee.
+            Part::Carried => ratable.plan.charges.iter().any(|charge| charge.pay_in_advance),
             Part::PlanFee => ratable.plan.amount.0 != 0,
             Part::Commitment => {
                 let terms = self.billable.terms.plan(ratable.plan.id, ratable.plan.version);
@@ -300,6 +312,18 @@ fn priced_at(started_at: Timestamp, period: &Period) -> Timestamp {
 }
 
 impl Due {
+    /// The stretch as the rater takes it.
+    #[must_use]
+    pub fn to_rate(&self) -> RatingItem {
+        RatingItem {
+            subscription: self.subscription,
+            period: self.period,
+            from: self.from,
+            to: self.to,
+            minimum_share: self.share,
+        }
+    }
+
     /// How far the ledger is once this is billed.
     #[must_use]
     pub fn frontier(&self) -> Frontier {

@@ -161,5 +161,6 @@ fn fee_of(line: &GivenLine, kind: InvoiceKind, now: Timestamp) -> Fee {
         properties: "{}".into(),
         taxes: Vec::new(),
         adjusts: None,
+        in_advance: None,
     }
 }

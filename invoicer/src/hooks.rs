@@ -18,6 +18,7 @@ use http_api::ApiError;
 impl ClockMoved for BillingRuns {
     /// Bills what fell due, in order. Asked again with the same instant it bills nothing twice (I4).
     async fn clock_moved(&self, organization: OrganizationId, now: Timestamp) -> Result<Vec<Done>, ApiError> {
+        self.bill_in_advance().await?;
         let done = self.bill_sandbox_until(organization, now).await?;
         Ok(done
             .into_iter()
@@ -79,11 +80,15 @@ impl AddOnApplied for BillingRuns {
 const WIPE: &[&str] = &[
     "DELETE FROM invoice_settlements WHERE organization_id = $1",
     "DELETE FROM invoice_reminders WHERE organization_id = $1",
+    "DELETE FROM invoice_mails WHERE organization_id = $1",
     "DELETE FROM fees WHERE organization_id = $1",
     "UPDATE invoices SET regenerated_from = NULL WHERE organization_id = $1",
     "DELETE FROM invoices WHERE organization_id = $1",
     "DELETE FROM invoice_counters WHERE organization_id = $1",
+    "DELETE FROM advance_payers WHERE organization_id = $1",
     "DELETE FROM billing_frontiers WHERE organization_id = $1",
+    "DELETE FROM billing_run_plans WHERE run_id IN (SELECT id FROM billing_runs WHERE organization_id = $1)",
+    "DELETE FROM billing_run_outliers WHERE run_id IN (SELECT id FROM billing_runs WHERE organization_id = $1)",
     "DELETE FROM billing_run_totals WHERE run_id IN (SELECT id FROM billing_runs WHERE organization_id = $1)",
     "DELETE FROM billing_runs WHERE organization_id = $1",
 ];

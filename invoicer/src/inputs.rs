@@ -5,10 +5,12 @@ use aggregator::streaming::LogCuts;
 use async_trait::async_trait;
 use catalog::billing::change_mark;
 use catalog::{BillingCatalog, BillingScope, BillingTerms, Catalog, DatabaseError};
+use domain::identity::EventId;
 use domain::ids::{CustomerId, OrganizationId};
 use domain::position::Cut;
 use domain::time::Timestamp;
 use http_api::SharedClock;
+use rater::advance::{AdvancePayers, AdvancedItem};
 use rater::late::{AdjustedStretch, BilledStretch, Changes};
 use rater::{RateError, RatedItem, Rater, RatingItem, RatingView};
 use std::collections::HashMap;
@@ -69,6 +71,53 @@ pub trait BillingInputs: Send + Sync {
     /// # Errors
     /// When the store does not answer, or a partition does not get there in time (it is named).
     async fn cut(&self) -> Result<Cut, InputError>;
+
+    /// Up to where accepted events are in the store, without a look at what a crash may have left: for what is billed as it comes in.
+    ///
+    /// # Errors
+    /// As [`BillingInputs::cut`].
+    async fn cut_so_far(&self) -> Result<Cut, InputError>;
+
+    /// The stretches in which events of charges that are paid in advance came in between two cuts.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn touched_stretches(
+        &self,
+        view: &Arc<RatingView>,
+        payers: &Arc<AdvancePayers>,
+        after: &Cut,
+        until: &Cut,
+    ) -> Result<Vec<RatingItem>, InputError>;
+
+    /// What the events that came in between two cuts owe under charges that are paid in advance, by stretch, in their order.
+    ///
+    /// # Errors
+    /// As [`BillingInputs::rate`].
+    async fn advance_fees(
+        &self,
+        view: &Arc<RatingView>,
+        items: Vec<RatingItem>,
+        after: &Cut,
+        until: &Cut,
+    ) -> Result<Vec<AdvancedItem>, InputError>;
+
+    /// What recurring metrics that are paid in advance carry into stretches, in their order.
+    ///
+    /// # Errors
+    /// As [`BillingInputs::rate`].
+    async fn carried_fees(
+        &self,
+        view: &Arc<RatingView>,
+        items: Vec<RatingItem>,
+        cut: &Cut,
+    ) -> Result<Vec<AdvancedItem>, InputError>;
+
+    /// The events voided inside a cut.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn voided(&self, until: &Cut) -> Result<Vec<EventId>, InputError>;
 
     /// Which part of time changed for which subscriptions between two cuts.
     ///
@@ -191,14 +240,49 @@ impl BillingInputs for StoreInputs {
     }
 
     async fn cut(&self) -> Result<Cut, InputError> {
-        let cut = match &self.log {
-            Some((cuts, patience)) => {
-                cuts.wait(*patience).await.map_err(|error| InputError::Other(error.to_string()))?
-            }
-            None => self.rater.store().committed_cut().await.map_err(RateError::from)?,
-        };
+        let cut = self.cut_so_far().await?;
         self.verify().await?;
         Ok(cut)
+    }
+
+    async fn cut_so_far(&self) -> Result<Cut, InputError> {
+        match &self.log {
+            Some((cuts, patience)) => cuts.wait(*patience).await.map_err(|error| InputError::Other(error.to_string())),
+            None => Ok(self.rater.store().committed_cut().await.map_err(RateError::from)?),
+        }
+    }
+
+    async fn touched_stretches(
+        &self,
+        view: &Arc<RatingView>,
+        payers: &Arc<AdvancePayers>,
+        after: &Cut,
+        until: &Cut,
+    ) -> Result<Vec<RatingItem>, InputError> {
+        Ok(self.rater.touched_stretches(view, payers, after, until).await?)
+    }
+
+    async fn advance_fees(
+        &self,
+        view: &Arc<RatingView>,
+        items: Vec<RatingItem>,
+        after: &Cut,
+        until: &Cut,
+    ) -> Result<Vec<AdvancedItem>, InputError> {
+        Ok(self.rater.advance_fees(view, items, after, until).await?)
+    }
+
+    async fn carried_fees(
+        &self,
+        view: &Arc<RatingView>,
+        items: Vec<RatingItem>,
+        cut: &Cut,
+    ) -> Result<Vec<AdvancedItem>, InputError> {
+        Ok(self.rater.carried_fees(view, items, cut).await?)
+    }
+
+    async fn voided(&self, until: &Cut) -> Result<Vec<EventId>, InputError> {
+        Ok(self.rater.store().voided_events(until).await.map_err(RateError::from)?)
     }
 
     async fn changes(&self, view: &Arc<RatingView>, after: &Cut, until: &Cut) -> Result<Changes, InputError> {

@@ -2,21 +2,25 @@
 //!
 //! Where to look:
 //! - [`schema`]: the tables and the keys that hold I4
-//! - [`mod@write`]: a batch of invoices in one transaction; [`frontiers`]: what makes it exactly once; [`drafts`]: finalizing
-//! - [`runs`]: billing runs as rows
+//! - [`mod@write`]: a batch of invoices in one transaction ([`fee_rows`]); [`frontiers`]: what makes it exactly once; [`drafts`]: finalizing
+//! - [`runs`]: billing runs as rows; [`reports`]: what they come to by plan
 //! - [`invoices`], [`fees`]: reading
+//! - [`advanced`]: up to where events are billed as they come in
 //! - [`bulk`]: many rows in few statements
 //!
 //! It refuses to decide what is due, to rate, and to read a clock. Every read that serves a tenant names the organization (I8).
 //! On an error nothing of the transaction is kept.
 
 pub mod adjusted;
+pub mod advanced;
 pub mod bulk;
 pub mod counted;
 pub mod drafts;
+pub mod fee_rows;
 pub mod fees;
 pub mod frontiers;
 pub mod invoices;
+pub mod reports;
 pub mod runs;
 pub mod schema;
 pub mod states;

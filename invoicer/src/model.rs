@@ -5,6 +5,7 @@
 //! exactly the events in it.
 
 use crate::tax::{AppliedTax, InvoiceTaxes};
+use domain::identity::EventId;
 use domain::ids::{BillingRunId, ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId, PlanId, SubscriptionId};
 use domain::money::{Currency, MinorUnits};
 use domain::quantity::Quantity;
@@ -175,6 +176,51 @@ pub struct Fee {
     pub taxes: Vec<AppliedTax>,
     /// The fee of a closed period that it corrects.
     pub adjusts: Option<FeeId>,
+    /// Of usage that is paid in advance: what it is for.
+    pub in_advance: Option<PaidAhead>,
+}
+
+/// What a fee of usage that is paid in advance is for; part of what makes it unique (I4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PaidAhead {
+    /// One event, as it was accepted.
+    Event(EventId),
+    /// What a recurring metric carried into the period, as that began.
+    Carried,
+}
+
+impl PaidAhead {
+    /// The event, when it is for one.
+    #[must_use]
+    pub fn event(self) -> Option<EventId> {
+        match self {
+            PaidAhead::Event(id) => Some(id),
+            PaidAhead::Carried => None,
+        }
+    }
+}
+
+/// Where [`PaidAhead::Carried`] stands in the ledger; an event is its id.
+const CARRIED: &str = "carried";
+
+impl fmt::Display for PaidAhead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PaidAhead::Event(id) => id.fmt(f),
+            PaidAhead::Carried => f.write_str(CARRIED),
+        }
+    }
+}
+
+impl FromStr for PaidAhead {
+    type Err = UnknownText;
+    fn from_str(text: &str) -> Result<Self, UnknownText> {
+        if text == CARRIED {
+            return Ok(PaidAhead::Carried);
+        }
+        let unknown = |_| UnknownText { wanted: "event in advance", text: text.chars().take(64).collect() };
+        Uuid::parse_str(text).map(|id| PaidAhead::Event(EventId(id.as_u128()))).map_err(unknown)
+    }
 }
 
 /// An invoice with its fees, in the order of its lines.
@@ -222,4 +268,12 @@ pub struct Invoice {
     pub taxes: InvoiceTaxes,
     /// What is due: subtotal and taxes.
     pub total: MinorUnits,
+}
+
+impl Invoice {
+    /// Whether there is anything on it, be it of 0. A period whose whole usage was paid as it came in leaves nothing.
+    #[must_use]
+    pub fn is_owed(&self) -> bool {
+        !self.fees.is_empty()
+    }
 }

@@ -188,21 +188,22 @@ async fn fees_on(
     terms: &BillingTerms,
     billed: &Billed,
 ) -> Result<Vec<Fee>, PreviewError> {
-    let usage = lines.iter().filter(|line| line.due.part == Part::Usage).map(|line| RatingItem {
-        subscription: line.due.subscription,
-        period: line.due.period,
-        from: line.due.from,
-        to: line.due.to,
-        minimum_share: line.due.share,
-    });
+    let of = |part: Part| lines.iter().filter(move |line| line.due.part == part).map(|line| line.due.to_rate());
+    let (usage, carried): (Vec<RatingItem>, Vec<RatingItem>) = (of(Part::Usage).collect(), of(Part::Carried).collect());
     let cut = rater.store().committed_cut().await.map_err(RateError::from)?;
-    let mut rated = rater.rate(view, usage.collect(), &cut).await?.into_iter();
+    let mut rated = rater.rate(view, usage, &cut).await?.into_iter();
+    let mut carried = rater.carried_fees(view, carried, &cut).await?.into_iter();
     let mut maker = ChargeFees::default();
     let mut fees: Vec<Fee> = Vec::new();
     for line in &lines {
         match line.due.part {
             Part::PlanFee => fees.push(plan_fee(line)),
             Part::Commitment => fees.extend(commitment_on(terms, line, &fees, billed)?),
+            Part::Carried => {
+                if let Some(item) = carried.next() {
+                    fees.extend(item.fees?.into_iter().map(|fee| maker.in_advance(line, fee)));
+                }
+            }
             // Rating answers every stretch it is asked, in order.
             Part::Usage => {
                 if let Some(item) = rated.next() {

@@ -8,7 +8,7 @@ use crate::fee_period::period_of_fee;
 use crate::inputs::{InputError, view_of};
 use crate::ledger::LedgerError;
 use crate::ledger::fees::{self, StoredFee};
-use crate::model::FeeKind;
+use crate::model::{FeeKind, PaidAhead};
 use aggregator::reads::PageRequest;
 use bigdecimal::BigDecimal;
 use catalog::billing::BillingScope;
@@ -17,6 +17,7 @@ use domain::event::StoredEvent;
 use domain::ids::{FeeId, PlanId, SubscriptionId};
 use domain::quantity::Quantity;
 use rater::{FeeToProve, Figures, Proof, ProofError, Rater, RatingItem, RatingView, Since, ViewError};
+use std::sync::Arc;
 
 /// Why a fee could not be proved one way or the other.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +86,13 @@ impl FeeProver {
     pub async fn prove(&self, fee: &StoredFee) -> Result<Proof, ProveError> {
         let view = self.view(fee).await?;
         match fee.kind {
-            FeeKind::Charge => Ok(self.rater.prove(&view, &stated(&view, fee)?).await?),
+            FeeKind::Charge => {
+                let stated = stated(&view, fee)?;
+                match fee.in_advance {
+                    None => Ok(self.rater.prove(&view, &stated).await?),
+                    Some(of) => Ok(self.rater.prove_in_advance(&Arc::new(view), &stated, of.event()).await?),
+                }
+            }
             FeeKind::Subscription => plan_fee_again(&view, fee),
             other => Err(ProveError::NotProvable(other)),
         }
@@ -96,8 +103,13 @@ impl FeeProver {
     /// # Errors
     /// As [`FeeProver::prove_by_id`].
     pub async fn events(&self, fee: &StoredFee, page: PageRequest) -> Result<Vec<StoredEvent>, ProveError> {
-        if fee.kind != FeeKind::Charge {
+        if fee.kind != FeeKind::Charge || fee.in_advance == Some(PaidAhead::Carried) {
             return Ok(Vec::new());
+        }
+        if let Some(event) = fee.in_advance.and_then(PaidAhead::event) {
+            let first_page = page.skip == 0 && page.limit > 0;
+            let found = self.rater.store().event(fee.organization, event).await.map_err(ProofError::from)?;
+            return Ok(found.into_iter().filter(|_| first_page).collect());
         }
         let view = self.view(fee).await?;
         Ok(self.rater.events_of_fee(&view, &stated(&view, fee)?, page).await?)

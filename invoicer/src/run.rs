@@ -2,20 +2,28 @@
 //!
 //! Where to look, in the order in which a run happens:
 //! - [`BillingRuns::start`]: a row in the ledger; a second start of the same scope finds it
-//! - [`execute`]: its stages; [`plan`]: what is due; [`finalize`]: drafts; [`mod@write`]: invoices into the ledger
+//! - [`execute`]: its stages; [`plan`]: what is due; [`finalize`]: drafts; [`assembler`]: rated usage on invoices;
+//!   [`mod@write`]: these into the ledger
+//! - [`in_advance`]: between runs, usage that is billed as it comes in
+//! - [`compared`]: what a dry run would bill against what was billed before
 //! - [`progress`]: what is told meanwhile
 //!
 //! Any number of runs may go on at once, in any number of processes: each thing is billed by one of them (I4). A run whose
 //! process died stays active in the ledger; [`BillingRuns::resume`] takes it up with the cut it had.
 
+mod assembler;
+mod compared;
 mod execute;
 mod finalize;
+mod in_advance;
 mod late;
 pub mod plan;
 pub mod progress;
 pub(crate) mod rework;
 pub mod terms;
 mod write;
+
+pub use in_advance::BilledInAdvance;
 
 use crate::due::Reach;
 use crate::inputs::{BillingInputs, InputError};
@@ -89,6 +97,8 @@ struct Shared {
     database: Database,
     inputs: Arc<dyn BillingInputs>,
     clock: SharedClock,
+    /// Who pays usage in advance; held during a pass, so that a process makes one at a time.
+    payers: tokio::sync::Mutex<Option<in_advance::Payers>>,
     /// Runs that a task of this process executes.
     executing: Mutex<HashSet<BillingRunId>>,
     /// These tasks, to wait for.
@@ -157,6 +167,7 @@ impl BillingRuns {
             database,
             inputs,
             clock,
+            payers: tokio::sync::Mutex::default(),
             executing: Mutex::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -270,6 +281,15 @@ impl BillingRuns {
         let mut done = collected.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|done| (done.at, done.what));
         Ok(done)
+    }
+
+    /// Bills usage that is paid in advance, up to what is in the store now.
+    ///
+    /// # Errors
+    /// When the store, the catalog or the ledger does not answer; nothing is lost, the next call goes on from there.
+    pub async fn bill_in_advance(&self) -> Result<BilledInAdvance, RunError> {
+        let cut = self.shared.inputs.cut_so_far().await?;
+        self.shared.bill_in_advance_up_to(&cut).await
     }
 
     pub(crate) async fn is_sandbox(&self, organization: OrganizationId) -> Result<bool, RunError> {

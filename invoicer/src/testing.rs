@@ -11,12 +11,14 @@ use catalog::database::Database;
 use domain::catalog::{
     Aggregation, BillingTime, Charge, ChargeModel, Customer, Interval, Metric, Plan, Subscription, SubscriptionStatus,
 };
+use domain::identity::EventId;
 use domain::ids::{ChargeId, CustomerId, MetricId, OrganizationId, PlanId, SubscriptionId};
 use domain::money::{Currency, MinorUnits};
 use domain::position::Cut;
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
 use http_api::{FixedClock, SharedClock};
+use rater::advance::{AdvancePayers, AdvancedItem};
 use rater::late::{AdjustedStretch, BilledStretch, Changes};
 use rater::lines::Group;
 use rater::{Line, RateProblem, RatedCharge, RatedItem, RatingItem, RatingView, ViewError};
@@ -171,6 +173,43 @@ impl BillingInputs for FakeInputs {
         Ok(Cut::direct(self.position.load(Ordering::SeqCst)))
     }
 
+    async fn cut_so_far(&self) -> Result<Cut, InputError> {
+        self.cut().await
+    }
+
+    async fn touched_stretches(
+        &self,
+        _view: &Arc<RatingView>,
+        _payers: &Arc<AdvancePayers>,
+        _after: &Cut,
+        _until: &Cut,
+    ) -> Result<Vec<RatingItem>, InputError> {
+        Ok(Vec::new())
+    }
+
+    async fn advance_fees(
+        &self,
+        _view: &Arc<RatingView>,
+        items: Vec<RatingItem>,
+        _after: &Cut,
+        _until: &Cut,
+    ) -> Result<Vec<AdvancedItem>, InputError> {
+        Ok(items.into_iter().map(|item| AdvancedItem { item, plan: None, fees: Ok(Vec::new()) }).collect())
+    }
+
+    async fn carried_fees(
+        &self,
+        view: &Arc<RatingView>,
+        items: Vec<RatingItem>,
+        cut: &Cut,
+    ) -> Result<Vec<AdvancedItem>, InputError> {
+        self.advance_fees(view, items, cut, cut).await
+    }
+
+    async fn voided(&self, _until: &Cut) -> Result<Vec<EventId>, InputError> {
+        Ok(Vec::new())
+    }
+
     async fn changes(&self, _view: &Arc<RatingView>, _after: &Cut, _until: &Cut) -> Result<Changes, InputError> {
         tokio::task::yield_now().await;
         Ok(Changes::default())
@@ -223,6 +262,7 @@ fn rated(view: &RatingView, item: RatingItem, cut: &Cut, broken: &HashSet<Subscr
                 metric: view.metric_at(charge, instant).unwrap().clone(),
                 line: Line { group: Group::default(), ..Line::default() },
                 units: Quantity::from(cents),
+                full_units: None,
                 amount: &Quantity::from(cents) * &"0.01".parse().unwrap(),
                 amount_cents: MinorUnits(i64::try_from(cents).unwrap()),
                 unit_amount: "0.01".parse().unwrap(),

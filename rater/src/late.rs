@@ -20,7 +20,7 @@ use domain::money::{MinorUnits, MoneyError};
 use domain::position::Cut;
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Which part of time changed for which subscriptions.
@@ -39,6 +39,11 @@ impl Changes {
     /// Of which subscriptions anything changed.
     pub fn subscriptions(&self) -> impl Iterator<Item = SubscriptionId> {
         self.by_subscription.keys().copied()
+    }
+
+    /// First and last changed instant of each subscription.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (SubscriptionId, Timestamp, Timestamp)> {
+        self.by_subscription.iter().map(|(id, (first, last))| (*id, *first, *last))
     }
 
     fn add(&mut self, subscription: SubscriptionId, first: Timestamp, last: Timestamp) {
@@ -96,7 +101,7 @@ impl Rater {
         let mut changed: Vec<ChangedSeries> = Vec::new();
         self.store().changed_series(after, until, |series| changed.push(series)).await?;
         let view = view.clone();
-        in_background(move || changes_of(&view, &changed)).await
+        in_background(move || changes_of(&view, &changed, &view.recurring_codes())).await
     }
 
     /// Rates closed stretches again at `cut` and tells what differs from what was billed.
@@ -115,8 +120,9 @@ impl Rater {
     }
 }
 
-/// The subscriptions that the names of changed series fit. More than one may: each is looked at.
-fn changes_of(view: &RatingView, changed: &[ChangedSeries]) -> Changes {
+/// The subscriptions that the names of changed series fit. More than one may: each is looked at. What changed in one of the
+/// `lasting` codes changes all that comes after.
+pub(crate) fn changes_of(view: &RatingView, changed: &[ChangedSeries], lasting: &HashSet<&str>) -> Changes {
     let mut by_customer: HashMap<(OrganizationId, &str), Vec<&Subscription>> = HashMap::new();
     for subscription in view.subscriptions() {
         if let Ok(customer) = view.customer(subscription.customer_id) {
@@ -124,10 +130,9 @@ fn changes_of(view: &RatingView, changed: &[ChangedSeries]) -> Changes {
             by_customer.entry(name).or_default().push(subscription);
         }
     }
-    let recurring = view.recurring_codes();
     let mut changes = Changes::default();
     for series in changed {
-        let last = if recurring.contains(series.code.as_str()) { Timestamp(i64::MAX) } else { series.last };
+        let last = if lasting.contains(series.code.as_str()) { Timestamp(i64::MAX) } else { series.last };
         if series.subscription.is_empty() {
             let fitting = by_customer.get(&(series.organization, series.customer.as_str()));
             for subscription in fitting.into_iter().flatten() {

@@ -104,7 +104,8 @@ fn project_fee(terms: Terms<'_>, fee: &RatedCharge, growth: Growth) -> Result<Ra
     if needs.events || needs.dynamic_total || fee.charge.prorated {
         let amount = growth.apply(&fee.amount, PROJECTED_DIGITS);
         let cents = terms.currency.to_minor_units(&amount.to_big()).map_err(|reason| money(terms, reason))?;
-        return Ok(RatedCharge { units, amount, amount_cents: cents, ..fee.clone() });
+        let full_units = fee.full_units.as_ref().map(|full| growth.apply(full, PROJECTED_DIGITS));
+        return Ok(RatedCharge { units, full_units, amount, amount_cents: cents, ..fee.clone() });
     }
     let events = growth.apply(&Quantity::from(fee.events_count - fee.invalid_count), 0);
     let whole_events = events.rounded(RoundingFunction::Round, 0).to_string().parse().unwrap_or(u64::MAX);

@@ -182,7 +182,7 @@ impl Rater {
 }
 
 /// An event with its fingerprint term computed from its columns.
-fn usage_event(member: &EventOfFee) -> UsageEvent {
+pub(crate) fn usage_event(member: &EventOfFee) -> UsageEvent {
     let event = &member.event;
     let content = content_hash(&Content {
         code: &event.code,

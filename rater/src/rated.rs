@@ -83,6 +83,8 @@ pub struct RatedCharge {
     pub line: Line,
     /// The metric's quantity, rounded as the metric says.
     pub units: Quantity,
+    /// Of a prorated charge: the quantity itself, of which `units` is the share of the period.
+    pub full_units: Option<Quantity>,
     /// Exact, in currency units.
     pub amount: Quantity,
     /// The amount, rounded once, half away from zero (I5).

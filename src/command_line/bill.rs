@@ -26,7 +26,7 @@ pub struct BillCommand {
     /// Only this organization [default: all]
     #[arg(long, value_name = "ID")]
     organization: Option<uuid::Uuid>,
-    /// Rate and count, but write nothing
+    /// Rate, count and compare with the periods before, but write nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -64,6 +64,12 @@ impl BillCommand {
         .await?;
         bar.finish_and_clear();
         println!("{}", summary(&run));
+        let id = run["id"].as_str().unwrap_or_default();
+        let report = api.get(&format!("/v1/billing_runs/{id}/report")).await?;
+        println!("{}", plans(&report));
+        if report["outliers_total"].as_u64().is_some_and(|total| total > 0) {
+            println!("{}", outliers(&report));
+        }
         if run["status"] == "failed" {
             let reason = run["error"].as_str().unwrap_or("the log says why");
             return Err(Failure::AnswerIsNo(format!("billing run {} failed: {reason}", run["id"])));
@@ -85,4 +91,38 @@ fn summary(run: &Value) -> comfy_table::Table {
         table.add_row([format!("total {currency}"), terminal::money(&cents, currency)]);
     }
     table
+}
+
+/// By plan and currency; of a dry run beside what the same subscriptions were billed before.
+fn plans(report: &Value) -> comfy_table::Table {
+    let mut table = terminal::table(&["plan", "subscriptions", "amount", "before"], &[1, 2, 3]);
+    for row in report["plans"].as_array().into_iter().flatten() {
+        let name = row["plan_name"].as_str().or(row["plan_code"].as_str()).unwrap_or("(deleted)").to_string();
+        table.add_row([
+            name,
+            row["subscriptions"].to_string(),
+            amount(row, "amount_cents"),
+            amount(row, "previous_cents"),
+        ]);
+    }
+    table
+}
+
+/// The first of those that stand out; the report has up to a thousand.
+fn outliers(report: &Value) -> comfy_table::Table {
+    const SHOWN: usize = 10;
+    let total = format!("stand out: {}", report["outliers_total"]);
+    let mut table = terminal::table(&[&total, "amount", "before"], &[1, 2]);
+    for row in report["outliers"].as_array().into_iter().flatten().take(SHOWN) {
+        let subscription = row["subscription_id"].as_str().unwrap_or_default().to_string();
+        table.add_row([subscription, amount(row, "amount_cents"), amount(row, "previous_cents")]);
+    }
+    table
+}
+
+fn amount(row: &Value, field: &str) -> String {
+    match (row[field].as_str(), row["currency"].as_str()) {
+        (Some(cents), Some(currency)) => terminal::money(cents, currency),
+        _ => String::new(),
+    }
 }

@@ -112,7 +112,7 @@ impl Parts {
         let database = self.catalog.database().clone();
         readiness.add("ledger", move || {
             let database = database.clone();
-            async move { catalog::billing::change_mark(&database).await.map(|_| ()).map_err(|fault| fault.to_string()) }
+            async move { database.ping().await.map_err(|fault| fault.to_string()) }
         });
         if let Some(billing) = &self.billing {
             billing.add_checks(readiness);

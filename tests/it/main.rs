@@ -21,6 +21,7 @@ mod demo;
 mod golden;
 mod hostile_sockets;
 mod import;
+mod lives;
 mod published_clients;
 mod sandbox;
 mod spine;

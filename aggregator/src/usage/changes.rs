@@ -8,7 +8,7 @@ use crate::connection::Connection;
 use crate::error::StoreError;
 use crate::sql;
 use clickhouse::Row;
-use domain::identity::SeriesId;
+use domain::identity::{EventId, SeriesId};
 use domain::ids::OrganizationId;
 use domain::position::Cut;
 use domain::time::Timestamp;
@@ -49,9 +49,11 @@ const COLUMNS: &str = "SELECT e.organization AS organization, e.series AS series
     any(e.customer) AS customer, any(e.subscription) AS subscription, min(toUnixTimestamp64Micro(e.timestamp)) AS first, \
     max(toUnixTimestamp64Micro(e.timestamp)) AS last FROM events AS e";
 
-/// Every series that changed after `after` and up to `until`; one that both gained and lost events comes twice.
+/// Every series that changed after `after` and up to `until`; one that both gained and lost events comes twice. Of all metrics,
+/// or of those named.
 pub(super) async fn each(
     connection: &Connection,
+    codes: Option<&[(OrganizationId, String)]>,
     after: &Cut,
     until: &Cut,
     mut on_series: impl FnMut(ChangedSeries) + Send,
@@ -63,8 +65,14 @@ pub(super) async fn each(
          WHERE (organization, id) IN (SELECT organization, id FROM voids WHERE {}))",
         between("")
     );
+    let named = codes.map_or_else(String::new, |codes| {
+        let pairs = codes
+            .iter()
+            .map(|(organization, code)| format!("({}, {})", sql::organization(*organization), sql::text(code)));
+        format!("(e.organization, e.code) IN {} AND ", sql::list(pairs))
+    });
     for condition in [between("e."), voided] {
-        let statement = format!("{COLUMNS} WHERE {condition} GROUP BY e.organization, e.series");
+        let statement = format!("{COLUMNS} WHERE {named}{condition} GROUP BY e.organization, e.series");
         let mut cursor = connection.fetch::<Changed>(&statement)?;
         while let Some(row) = cursor.next().await? {
             on_series(ChangedSeries {
@@ -79,4 +87,11 @@ pub(super) async fn each(
         }
     }
     Ok(())
+}
+
+/// The ids voided inside `until`.
+pub(super) async fn voided(connection: &Connection, until: &Cut) -> Result<Vec<EventId>, StoreError> {
+    let statement = format!("SELECT DISTINCT id FROM voids WHERE {}", sql::in_cut(until, ""));
+    let ids: Vec<u128> = connection.fetch_all(&statement).await?;
+    Ok(ids.into_iter().map(EventId).collect())
 }

@@ -174,7 +174,29 @@ impl EventStore {
         until: &Cut,
         on_series: impl FnMut(ChangedSeries) + Send,
     ) -> Result<(), StoreError> {
-        changes::each(&self.connection, after, until, on_series).await
+        changes::each(&self.connection, None, after, until, on_series).await
+    }
+
+    /// The same of these metrics alone: cheap where they are few, because the rating table is sorted by them.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn changed_series_of(
+        &self,
+        codes: &[(OrganizationId, String)],
+        after: &Cut,
+        until: &Cut,
+        on_series: impl FnMut(ChangedSeries) + Send,
+    ) -> Result<(), StoreError> {
+        changes::each(&self.connection, Some(codes), after, until, on_series).await
+    }
+
+    /// The ids voided inside a cut, of all organizations, whether their events are known or not.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn voided_events(&self, until: &Cut) -> Result<Vec<EventId>, StoreError> {
+        changes::voided(&self.connection, until).await
     }
 
     /// One stored (first) version of an event.

@@ -6,7 +6,7 @@ use super::wire::{
     SendReminderResponse, SettlementRecord, outcome_of,
 };
 use crate::ledger::invoices::StoredInvoice;
-use crate::ledger::states;
+use crate::ledger::states::{self, Letter};
 use crate::model::InvoiceStatus;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -16,6 +16,7 @@ use axum::{Json, Router};
 use domain::ids::InvoiceId;
 use http_api::idempotency::{IdempotencyState, idempotent};
 use http_api::{ApiError, Authenticated, JsonBody, PathArguments};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) fn routes(state: &InvoicerState) -> Router<InvoicerState> {
@@ -34,6 +35,7 @@ pub(super) fn routes(state: &InvoicerState) -> Router<InvoicerState> {
         .route("/v1/invoices/{invoice_id}/regenerate", post(regenerate))
         .route("/v1/invoices/{invoice_id}/settlements", get(settlements))
         .route("/v1/invoices/{invoice_id}/send_reminder", post(send_reminder))
+        .route("/v1/invoices/{invoice_id}/send_email", post(send_email))
 }
 
 fn shown(invoice: &StoredInvoice) -> Result<Json<InvoiceRecord>, ApiError> {
@@ -234,14 +236,42 @@ async fn send_reminder(
         let detail = format!("Only finalized invoices are reminded of; this one is {}", invoice.status);
         return Err(ApiError::bad_request("wrong_invoice_state", detail));
     }
+    write_to_customer(&caller, &state, &invoice, Letter::Reminder).await?;
+    Ok(Json(SendReminderResponse { sent: false, invoice_id: invoice.id }))
+}
+
+/// Writes down that an issued invoice is to be mailed to the customer. No mail is sent: `sent` says so.
+#[utoipa::path(post, path = "/v1/invoices/{invoice_id}/send_email", tag = "Invoices", security(("api_key" = [])),
+    params(("invoice_id" = uuid::Uuid, Path)),
+    responses((status = 200, body = BTreeMap<String, bool>), (status = 400), (status = 401), (status = 404),
+        (status = 422)))]
+async fn send_email(
+    caller: Authenticated,
+    State(state): State<InvoicerState>,
+    path: PathArguments,
+) -> Result<Json<BTreeMap<&'static str, bool>>, ApiError> {
+    let invoice = state.runs.invoice(caller.organization, path.id("invoice_id")?).await?;
+    if !matches!(invoice.status, InvoiceStatus::Finalized | InvoiceStatus::Paid) {
+        let detail = format!("Only finalized and paid invoices are mailed; this one is {}", invoice.status);
+        return Err(ApiError::bad_request("wrong_invoice_state", detail));
+    }
+    write_to_customer(&caller, &state, &invoice, Letter::Invoice).await?;
+    Ok(Json(BTreeMap::from([("sent", false)])))
+}
+
+async fn write_to_customer(
+    caller: &Authenticated,
+    state: &InvoicerState,
+    invoice: &StoredInvoice,
+    letter: Letter,
+) -> Result<(), ApiError> {
     let customer = state.prover.catalog().customer(caller.organization, invoice.customer).await?;
     let Some(email) = customer.email else {
         return Err(ApiError::bad_request("customer_without_email", "the customer has no email address"));
     };
     let mut write = state.runs.database().write().await?;
-    states::remind(write.connection(), caller.organization, invoice.id, &email, caller.now).await?;
-    write.commit().await?;
-    Ok(Json(SendReminderResponse { sent: false, invoice_id: invoice.id }))
+    states::write_to(write.connection(), caller.organization, invoice.id, letter, &email, caller.now).await?;
+    Ok(write.commit().await?)
 }
 
 #[derive(utoipa::OpenApi)]
@@ -257,6 +287,7 @@ async fn send_reminder(
     bulk_finalize,
     bulk_void,
     settlements,
-    send_reminder
+    send_reminder,
+    send_email
 ))]
 pub(super) struct Document;

@@ -49,7 +49,7 @@ pub async fn issued_usage(
     for some in subscriptions.chunks(PER_QUERY) {
         let list = placeholders(0, some.len());
         let sql = format!(
-            "{SELECT} WHERE f.subscription_id IN ({list}) AND f.fee_type IN ('charge', 'adjustment') AND f.voided = 0
+            "{SELECT} WHERE f.subscription_id IN ({list}) AND f.fee_type IN ('charge', 'adjustment') AND f.in_advance IS NULL AND f.voided = 0
                  AND f.invoice_id IN (SELECT id FROM invoices WHERE status IN ('finalized', 'paid'))
              ORDER BY f.created_at, f.id"
         );

@@ -5,8 +5,9 @@
 
 use super::LedgerError;
 use super::bulk::placeholders;
+use super::fee_rows::{self, FeeOwner, fee_row, payment_with};
 use super::invoices::{COLUMNS, StoredInvoice, attach_fees, invoice_of};
-use super::write::{self, BatchContext, FeeOwner, Issuer, fee_row, payment_with, take_numbers};
+use super::write::{BatchContext, Issuer, take_numbers};
 use crate::model::{Fee, InvoiceStatus};
 use crate::tax::InvoiceTaxes;
 use domain::ids::OrganizationId;
@@ -143,7 +144,9 @@ async fn replace_fees(
     drafts: &[ReworkedDraft],
 ) -> Result<(), LedgerError> {
     let list = placeholders(0, drafts.len());
-    let sql = format!("DELETE FROM fees WHERE fee_type IN ('charge', 'commitment') AND invoice_id IN ({list})");
+    let sql = format!(
+        "DELETE FROM fees WHERE fee_type IN ('charge', 'commitment') AND in_advance IS NULL AND invoice_id IN ({list})"
+    );
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for reworked in drafts {
         query = query.bind(reworked.draft.id.to_string());
@@ -153,7 +156,7 @@ async fn replace_fees(
     for reworked in drafts {
         let owner = FeeOwner {
             organization: reworked.organization,
-            invoice: reworked.draft.id,
+            invoice: Some(reworked.draft.id),
             customer: reworked.draft.customer,
             currency: reworked.draft.currency,
             status: reworked.status,
@@ -162,7 +165,7 @@ async fn replace_fees(
             rows.push(fee_row(&owner, fee, *line, context)?);
         }
     }
-    write::FEES.run(connection, rows).await?;
+    fee_rows::FEES.run(connection, rows).await?;
     settle_other_fees(connection, context, drafts).await
 }
 

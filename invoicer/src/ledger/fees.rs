@@ -3,7 +3,7 @@
 use super::bulk::query_with;
 use super::invoices::PageOf;
 use super::{LedgerError, read_currency, read_uuid};
-use crate::model::{FeeKind, FeePayment, FeeVersions};
+use crate::model::{FeeKind, FeePayment, FeeVersions, PaidAhead};
 use crate::tax::AppliedTax;
 use domain::ids::{ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId, PlanId, SubscriptionId};
 use domain::money::{Currency, MinorUnits};
@@ -84,6 +84,8 @@ pub struct StoredFee {
     pub tax: MinorUnits,
     /// The fee of a closed period that it corrects.
     pub adjusts: Option<FeeId>,
+    /// Of usage that is paid in advance: what it is for.
+    pub in_advance: Option<PaidAhead>,
     /// Paid or not.
     pub payment: FeePayment,
     /// When it was written.
@@ -95,7 +97,7 @@ pub struct StoredFee {
 pub(crate) const SELECT: &str = "SELECT f.id, f.organization_id, f.invoice_id, f.customer_id, f.subscription_id, f.fee_type, f.plan_id, f.charge_id, f.line_key, f.line, \
     f.period_start, f.period_end, f.description, f.metric_code, f.units, f.unit_amount_cents, f.amount_cents, \
     f.precise_amount_cents, f.currency, f.events_count, f.event_fingerprint, f.plan_version, f.metric_version, \
-    f.properties, f.tax_cents, f.taxes, f.adjusted_fee_id, f.payment_status, f.created_at, f.updated_at, c.positions \
+    f.properties, f.tax_cents, f.taxes, f.adjusted_fee_id, f.in_advance, f.payment_status, f.created_at, f.updated_at, c.positions \
     FROM fees f LEFT JOIN rating_cuts c ON c.id = f.cut_id";
 
 /// A page of fees and the number of all that match.
@@ -180,8 +182,9 @@ fn condition(organization: OrganizationId, filter: &FeeFilter) -> (String, Vec<S
             condition.push_str(&text.replace('?', &format!("${}", values.len())));
         }
     };
-    // Every fee is on an invoice, and invoices are found by customer: fees need no index of their own for it.
-    let of_customer = " AND invoice_id IN (SELECT id FROM invoices WHERE organization_id = $1 AND customer_id = ?)";
+    // Nearly every fee is on an invoice, and invoices are found by customer; the others have an index of their own.
+    let of_customer = " AND (invoice_id IN (SELECT id FROM invoices WHERE organization_id = $1 AND customer_id = ?)
+        OR (invoice_id IS NULL AND customer_id = ?))";
     add(" AND invoice_id = ?", filter.invoice.map(|id| id.to_string()));
     add(of_customer, filter.customer.map(|id| id.to_string()));
     add(" AND subscription_id = ?", filter.subscription.map(|id| id.to_string()));
@@ -233,6 +236,7 @@ pub(super) fn fee_of(row: &AnyRow) -> Result<StoredFee, LedgerError> {
         },
         tax: MinorUnits(row.try_get("tax_cents")?),
         adjusts: optional(row, "adjusted_fee_id")?,
+        in_advance: optional(row, "in_advance")?,
         payment: row.try_get::<&str, _>("payment_status")?.parse()?,
         created_at: Timestamp(row.try_get("created_at")?),
         updated_at: Timestamp(row.try_get("updated_at")?),

@@ -141,6 +141,7 @@ fn part_text(part: Part) -> &'static str {
     match part {
         Part::PlanFee => "plan_fee",
         Part::Usage => "usage",
+        Part::Carried => "carried",
         Part::Commitment => "commitment",
     }
 }
@@ -149,6 +150,7 @@ fn part_of(text: &str) -> Result<Part, LedgerError> {
     match text {
         "plan_fee" => Ok(Part::PlanFee),
         "usage" => Ok(Part::Usage),
+        "carried" => Ok(Part::Carried),
         "commitment" => Ok(Part::Commitment),
         _ => Err(LedgerError::corrupt("billing_frontiers.part", text)),
     }

@@ -4,14 +4,14 @@
 //! has been released is never edited: the next one is added behind it.
 //!
 //! **I4 lives here**, three times over: `billing_frontiers` moves only from where the writer believed it to be; a fee is
-//! unique per subscription, kind, charge, line and period start, as long as its invoice is not voided; an invoice per customer, currency, entity, due instant and
+//! unique per subscription, kind, charge, line (with the event, where it is paid in advance) and period start, as long as its invoice is not voided; an invoice per customer, currency, entity, due instant and
 //! the first thing on it. Numbers are unique per organization and prefix.
 
 /// Name under which the migrations are counted.
 pub const COMPONENT: &str = "invoicer";
 
 /// In order; each entry is applied once, in a transaction.
-pub const MIGRATIONS: &[&str] = &[FIRST];
+pub const MIGRATIONS: &[&str] = &[FIRST, USAGE_IN_ADVANCE, MAILS, RUN_REPORTS];
 
 const FIRST: &str = "
 CREATE TABLE rating_cuts (
@@ -168,4 +168,61 @@ CREATE TABLE invoice_reminders (
     created_at BIGINT NOT NULL
 );
 CREATE INDEX invoice_reminders_by_invoice ON invoice_reminders (invoice_id, created_at, id);
+";
+
+/// Usage that is paid in advance: what each such fee is for, up to where events are billed so, and whose (a payer whose fees could
+/// not be worked out is owed after another position than all others).
+const USAGE_IN_ADVANCE: &str = "
+ALTER TABLE fees ADD COLUMN in_advance TEXT;
+CREATE INDEX fees_in_advance ON fees (in_advance) WHERE in_advance IS NOT NULL AND in_advance <> 'carried';
+CREATE INDEX fees_on_no_invoice ON fees (customer_id) WHERE invoice_id IS NULL;
+
+CREATE TABLE advance_progress (
+    id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+    positions TEXT NOT NULL,
+    version BIGINT NOT NULL
+);
+
+CREATE TABLE advance_payers (
+    subscription_id TEXT NOT NULL PRIMARY KEY,
+    organization_id TEXT NOT NULL,
+    owed_after TEXT
+);
+CREATE INDEX advance_payers_by_organization ON advance_payers (organization_id);
+";
+
+/// Invoices that were to be mailed.
+const MAILS: &str = "
+CREATE TABLE invoice_mails (
+    id TEXT NOT NULL PRIMARY KEY,
+    organization_id TEXT NOT NULL,
+    invoice_id TEXT NOT NULL REFERENCES invoices (id),
+    email TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX invoice_mails_by_invoice ON invoice_mails (invoice_id, created_at, id);
+";
+
+/// What a dry run would bill, by plan and currency, and which subscriptions stand out.
+const RUN_REPORTS: &str = "
+CREATE TABLE billing_run_plans (
+    run_id TEXT NOT NULL REFERENCES billing_runs (id),
+    plan_id TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    subscriptions BIGINT NOT NULL,
+    amount_cents BIGINT NOT NULL,
+    previous_cents BIGINT NOT NULL,
+    PRIMARY KEY (run_id, plan_id, currency)
+);
+
+CREATE TABLE billing_run_outliers (
+    run_id TEXT NOT NULL REFERENCES billing_runs (id),
+    subscription_id TEXT NOT NULL,
+    plan_id TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    amount_cents BIGINT NOT NULL,
+    previous_cents BIGINT NOT NULL,
+    PRIMARY KEY (run_id, subscription_id, plan_id, currency)
+);
+CREATE INDEX invoices_of_run ON invoices (run_id) WHERE run_id IS NOT NULL;
 ";

@@ -181,12 +181,12 @@ pub async fn regenerated(
             "INSERT INTO fees (id, organization_id, invoice_id, line, customer_id, subscription_id, fee_type, plan_id,
                  charge_id, line_key, line_hash, period_start, period_end, description, metric_code, units, unit_amount_cents,
                  amount_cents, precise_amount_cents, currency, events_count, event_fingerprint, cut_id, plan_version,
-                 metric_version, properties, tax_cents, taxes, adjusted_fee_id, voided, payment_status, created_at,
-                 updated_at)
+                 metric_version, properties, tax_cents, taxes, adjusted_fee_id, in_advance, voided, payment_status,
+                 created_at, updated_at)
              SELECT $1, organization_id, $2, line, customer_id, subscription_id, fee_type, plan_id, charge_id, line_key,
                  line_hash, period_start, period_end, description, metric_code, units, unit_amount_cents, amount_cents,
                  precise_amount_cents, currency, events_count, event_fingerprint, cut_id, plan_version, metric_version,
-                 properties, tax_cents, taxes, adjusted_fee_id, 0, 'pending', $3, $3 FROM fees WHERE id = $4",
+                 properties, tax_cents, taxes, adjusted_fee_id, in_advance, 0, 'pending', $3, $3 FROM fees WHERE id = $4",
         )
         .bind(uuid::Uuid::now_v7().to_string())
         .bind(id.to_string())
@@ -238,19 +238,35 @@ pub async fn settlements(
     rows.iter().map(read).collect()
 }
 
-/// Writes down that somebody was reminded.
+/// What a customer is written about an invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Letter {
+    /// That it is to be paid still.
+    Reminder,
+    /// The invoice itself.
+    Invoice,
+}
+
+/// Writes down that somebody is to be written to.
 ///
 /// # Errors
 /// As the database.
-pub async fn remind(
+pub async fn write_to(
     connection: &mut AnyConnection,
     organization: OrganizationId,
     invoice: InvoiceId,
+    letter: Letter,
     email: &str,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let sql = "INSERT INTO invoice_reminders (id, organization_id, invoice_id, email, created_at)
-               VALUES ($1, $2, $3, $4, $5)";
+    let sql = match letter {
+        Letter::Reminder => {
+            "INSERT INTO invoice_reminders (id, organization_id, invoice_id, email, created_at) VALUES ($1, $2, $3, $4, $5)"
+        }
+        Letter::Invoice => {
+            "INSERT INTO invoice_mails (id, organization_id, invoice_id, email, created_at) VALUES ($1, $2, $3, $4, $5)"
+        }
+    };
     sqlx::query(sql)
         .bind(uuid::Uuid::now_v7().to_string())
         .bind(organization.to_string())

@@ -63,6 +63,7 @@ fn invoice(organization: OrganizationId, subscription: SubscriptionId, month: i6
         properties: r#"{"amount":"0.03"}"#.into(),
         taxes: Vec::new(),
         adjusts: None,
+        in_advance: None,
     };
     let invoice = Invoice {
         id: InvoiceId::random(),

@@ -10,29 +10,25 @@
 //! Dropped at any await it leaves the ledger at the end of some transaction; executing the run again goes on from there
 //! (I4). While another run writes the same things, the one whose frontiers have moved writes nothing and plans again.
 
-use super::late::{self, LateUsage};
+use super::assembler::Assembler;
+use super::compared::Recent;
+use super::late;
 use super::plan::{Problems, RunPlan, plan_run};
 use super::progress::{RunObserver, RunProgress};
-use super::terms::{applied_taxes, commitment_on};
 use super::{RunError, Shared, finalize, write};
-use crate::assemble::{PlannedInvoice, PlannedLine, add_up, assemble};
-use crate::charge_fee::ChargeFees;
-use crate::commitment::{Billed, counts};
+use crate::assemble::PlannedInvoice;
+use crate::commitment::Billed;
 use crate::due::Part;
 use crate::inputs::World;
 use crate::ledger::counted;
-use crate::ledger::frontiers::{self, FrontierKey, FrontierMove};
+use crate::ledger::frontiers;
+use crate::ledger::reports;
 use crate::ledger::runs::{self, RunRecord, RunStatus};
-use crate::ledger::write::{BatchContext, NewInvoice};
-use crate::model::{Fee, FeeKind, Invoice};
-use catalog::billing::{BillingTerms, UnknownTax};
-use domain::ids::{BillingRunId, SubscriptionId};
-use domain::money::{MinorUnits, MoneyError};
+use crate::ledger::write::BatchContext;
+use domain::ids::SubscriptionId;
 use domain::position::Cut;
-use domain::time::Timestamp;
-use rater::{RateProblem, RatedItem, RatingItem};
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use rater::advance::AdvancedItem;
+use rater::{RatedItem, RatingItem};
 
 /// Planning again after another run got ahead; each time some run has made progress.
 const MAX_PASSES: usize = 1000;
@@ -46,19 +42,8 @@ pub(super) struct Execution<'a> {
     pub(super) context: BatchContext,
     pub(super) progress: RunProgress,
     pub(super) problems: Problems,
-}
-
-/// Why an invoice is left out.
-#[derive(Debug, thiserror::Error)]
-enum LeftOut {
-    #[error(transparent)]
-    Rating(#[from] RateProblem),
-    #[error(transparent)]
-    Money(#[from] MoneyError),
-    #[error(transparent)]
-    Tax(#[from] UnknownTax),
-    #[error("an earlier period of it is not billed")]
-    Earlier,
+    /// Of a dry run: what it has put on invoices.
+    pub(super) recent: Recent,
 }
 
 /// Executes a run; its end, good or bad, is in the ledger when this answers.
@@ -103,7 +88,8 @@ async fn bill(shared: &Shared, record: RunRecord, observer: &dyn RunObserver) ->
     };
     let context = BatchContext { run: Some(record.id), cut_id, now: shared.clock.now() };
     let progress = progress_of(&record);
-    let mut execution = Execution { shared, observer, record, cut, context, progress, problems: Problems::default() };
+    let (problems, recent) = (Problems::default(), Recent::default());
+    let mut execution = Execution { shared, observer, record, cut, context, progress, problems, recent };
     execution.carry_out().await?;
     Ok(execution.problems)
 }
@@ -112,7 +98,11 @@ impl Execution<'_> {
     async fn carry_out(&mut self) -> Result<(), RunError> {
         self.enter(RunStatus::Rating).await?;
         let world = self.shared.inputs.world(self.record.scope.organization).await?;
-        if !self.record.scope.dry_run {
+        if self.record.scope.dry_run {
+            self.begin_anew().await?;
+        } else {
+            // What came in before the run counts towards commitments that it fills up.
+            self.shared.bill_in_advance_up_to(&self.cut).await?;
             finalize::due_drafts(self, &world).await?;
         }
         let before_planning = self.problems.clone();
@@ -125,6 +115,15 @@ impl Execution<'_> {
             }
         }
         Err(RunError::Ledger(crate::ledger::LedgerError::Contended))
+    }
+
+    /// A dry run leaves nothing to go on from.
+    async fn begin_anew(&mut self) -> Result<(), RunError> {
+        let mut write = self.shared.database.write().await?;
+        reports::forget(write.connection(), self.record.id).await?;
+        write.commit().await?;
+        (self.progress.subscriptions_done, self.progress.invoices_created) = (0, 0);
+        Ok(())
     }
 
     async fn plan(&mut self, world: &World) -> Result<RunPlan, RunError> {
@@ -141,15 +140,9 @@ impl Execution<'_> {
 
     /// Rates and writes a plan; answers whether another run billed some of it meanwhile.
     async fn bill_plan(&mut self, world: &World, plan: RunPlan) -> Result<bool, RunError> {
-        let mut assembler = Assembler {
-            run: self.record.id,
-            terms: world.terms.clone(),
-            billed: self.billed_before(&plan.invoices).await?,
-            late: late::usage(self, world, &plan.invoices).await?,
-            held_back: HashSet::new(),
-            unbilled: HashSet::new(),
-            open_lines: lines_by_subscription(&plan.invoices),
-        };
+        let billed = self.billed_before(&plan.invoices).await?;
+        let late = late::usage(self, world, &plan.invoices).await?;
+        let mut assembler = Assembler::new(self.record.id, world.terms.clone(), billed, late, &plan.invoices);
         let mut overtaken = false;
         let at_once = self.shared.portions.stretches_rated;
         let mut planned = plan.invoices.into_iter().peekable();
@@ -161,7 +154,8 @@ impl Execution<'_> {
                 chunk.push(next);
             }
             let rated = self.rate(world, &chunk).await?;
-            let assembled = in_background(move || assembler.assemble_all(chunk, rated)).await?;
+            let carried = self.carried(world, &chunk).await?;
+            let assembled = in_background(move || assembler.assemble_all(chunk, rated, carried)).await?;
             self.problems.extend(assembled.problems);
             assembler = assembled.left;
             self.enter(RunStatus::Invoicing).await?;
@@ -182,18 +176,15 @@ impl Execution<'_> {
     }
 
     async fn rate(&self, world: &World, chunk: &[PlannedInvoice]) -> Result<Vec<RatedItem>, RunError> {
-        let lines = chunk.iter().flat_map(|invoice| &invoice.lines);
-        let items = lines
-            .filter(|line| line.due.part == Part::Usage)
-            .map(|line| RatingItem {
-                subscription: line.due.subscription,
-                period: line.due.period,
-                from: line.due.from,
-                to: line.due.to,
-                minimum_share: line.due.share,
-            })
-            .collect();
-        Ok(self.shared.inputs.rate(&world.view, items, &self.cut).await?)
+        Ok(self.shared.inputs.rate(&world.view, stretches_of(Part::Usage, chunk), &self.cut).await?)
+    }
+
+    async fn carried(&self, world: &World, chunk: &[PlannedInvoice]) -> Result<Vec<AdvancedItem>, RunError> {
+        let items = stretches_of(Part::Carried, chunk);
+        if items.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.shared.inputs.carried_fees(&world.view, items, &self.cut).await?)
     }
 
     /// Says what the run is doing, once for each status.
@@ -219,144 +210,10 @@ impl Execution<'_> {
     }
 }
 
-/// How many lines of each subscription are planned: once all are on invoices, it is done.
-fn lines_by_subscription(planned: &[PlannedInvoice]) -> HashMap<SubscriptionId, usize> {
-    let mut lines = HashMap::new();
-    for line in planned.iter().flat_map(|invoice| &invoice.lines) {
-        *lines.entry(line.due.subscription).or_default() += 1;
-    }
-    lines
-}
-
-/// Puts rated usage on planned invoices; carried from chunk to chunk.
-struct Assembler {
-    run: BillingRunId,
-    terms: Arc<BillingTerms>,
-    /// What counts towards commitments: billed before the plan, and what the plan has put on invoices so far.
-    billed: Billed,
-    /// Late usage that stands on no invoice yet.
-    late: LateUsage,
-    /// Subscriptions whose late usage would have taken an invoice below nothing: it waits for a larger one.
-    held_back: HashSet<SubscriptionId>,
-    /// What could not be billed: later periods of it must wait.
-    unbilled: HashSet<FrontierKey>,
-    /// Lines of each subscription that are on no invoice yet.
-    open_lines: HashMap<SubscriptionId, usize>,
-}
-
-struct Assembled {
-    invoices: Vec<NewInvoice>,
-    problems: Problems,
-    left: Assembler,
-}
-
-impl Assembler {
-    fn assemble_all(mut self, chunk: Vec<PlannedInvoice>, rated: Vec<RatedItem>) -> Assembled {
-        let mut maker = ChargeFees::default();
-        let mut rated = rated.into_iter();
-        let mut invoices = Vec::with_capacity(chunk.len());
-        let mut problems = Problems::default();
-        for planned in &chunk {
-            // Taken for every line, so that an invoice that is left out does not shift the others'.
-            let mut usage: Vec<Option<RatedItem>> = Vec::with_capacity(planned.lines.len());
-            for line in &planned.lines {
-                usage.push(if line.due.part == Part::Usage { rated.next() } else { None });
-            }
-            match self.assemble_one(&mut maker, planned, usage) {
-                Ok(mut invoice) => {
-                    self.hold_back(&mut invoice, planned.as_of);
-                    self.note_counted(&invoice);
-                    invoices.push(self.with_moves(planned, invoice));
-                }
-                Err(why) => {
-                    self.unbilled.extend(planned.lines.iter().map(|line| FrontierKey::from(&line.due)));
-                    problems.note(format_args!("customer {} at {}", planned.customer, planned.due_at), why);
-                }
-            }
-        }
-        Assembled { invoices, problems, left: self }
-    }
-
-    fn assemble_one(
-        &self,
-        maker: &mut ChargeFees,
-        planned: &PlannedInvoice,
-        usage: Vec<Option<RatedItem>>,
-    ) -> Result<Invoice, LeftOut> {
-        if planned.lines.iter().any(|line| self.unbilled.contains(&FrontierKey::from(&line.due))) {
-            return Err(LeftOut::Earlier);
-        }
-        let mut usage = usage.into_iter().flatten();
-        let others = |line: &PlannedLine, beside: &[Fee]| -> Result<Vec<Fee>, LeftOut> {
-            if line.due.part == Part::Commitment {
-                return Ok(commitment_on(&self.terms, line, beside, &self.billed)?.into_iter().collect());
-            }
-            // Rating answers every stretch it is asked, in order.
-            match usage.next() {
-                Some(rated) => Ok(maker.of(line, rated.fees?)),
-                None => Ok(Vec::new()),
-            }
-        };
-        let taxes = |fee: &Fee| Ok(applied_taxes(&self.terms, planned.organization, planned.customer, fee)?);
-        assemble(planned, Some(self.run), self.late_on(planned), others, taxes)
-    }
-
-    /// Late usage of the subscriptions whose usage is on an invoice.
-    fn late_on(&self, planned: &PlannedInvoice) -> Vec<Fee> {
-        let mut seen: HashSet<SubscriptionId> = HashSet::new();
-        let lines = planned.lines.iter().filter(|line| line.due.part == Part::Usage);
-        let here = lines.map(|line| line.due.subscription).filter(|subscription| seen.insert(*subscription));
-        here.filter_map(|subscription| self.late.get(&subscription)).flatten().cloned().collect()
-    }
-
-    /// What stands on an invoice is no longer to come; an invoice below nothing is left without it (there are no credit notes yet).
-    fn hold_back(&mut self, invoice: &mut Invoice, as_of: Timestamp) {
-        let late: HashSet<SubscriptionId> = invoice
-            .fees
-            .iter()
-            .filter(|fee| fee.kind == FeeKind::Adjustment)
-            .filter_map(|fee| fee.subscription)
-            .collect();
-        if invoice.total < MinorUnits::ZERO {
-            invoice.fees.retain(|fee| fee.kind != FeeKind::Adjustment);
-            // The sums of fewer lines of the same amounts fit as well.
-            if add_up(invoice, as_of).is_ok() {
-                self.held_back.extend(late);
-            }
-            return;
-        }
-        for subscription in late {
-            self.late.remove(&subscription);
-        }
-    }
-
-    fn note_counted(&mut self, invoice: &Invoice) {
-        for fee in invoice.fees.iter().filter(|fee| counts(fee.kind)) {
-            let committed = fee.plan.and_then(|plan| self.terms.plan(plan, fee.versions.plan));
-            if let (Some(subscription), true) =
-                (fee.subscription, committed.is_some_and(|one| one.commitment.is_some()))
-            {
-                self.billed.note(subscription, fee.from, fee.amount);
-            }
-        }
-    }
-
-    fn with_moves(&mut self, planned: &PlannedInvoice, invoice: Invoice) -> NewInvoice {
-        let mut completes = 0;
-        let mut moves = Vec::with_capacity(planned.lines.len());
-        for line in &planned.lines {
-            let due = &line.due;
-            let looks_again = self.held_back.contains(&due.subscription);
-            let step =
-                FrontierMove { organization: planned.organization, after: due.after, to: due.frontier(), looks_again };
-            moves.push((FrontierKey::from(due), step));
-            if let Some(open) = self.open_lines.get_mut(&due.subscription) {
-                *open -= 1;
-                completes += i64::from(*open == 0);
-            }
-        }
-        NewInvoice { invoice, moves, completes }
-    }
+/// What the rater is asked about the lines of one part, in order.
+fn stretches_of(part: Part, chunk: &[PlannedInvoice]) -> Vec<RatingItem> {
+    let lines = chunk.iter().flat_map(|invoice| &invoice.lines);
+    lines.filter(|line| line.due.part == part).map(|line| line.due.to_rate()).collect()
 }
 
 /// A run's row as progress.

@@ -12,13 +12,14 @@ use crate::due::{Part, share_of};
 use crate::fee_period::period_of_fee;
 use crate::inputs::World;
 use crate::ledger::fees::StoredFee;
-use crate::ledger::{LedgerError, adjusted};
+use crate::ledger::{LedgerError, adjusted, advanced};
 use crate::model::{Fee, FeeKind, FeeVersions};
 use bigdecimal::BigDecimal;
 use domain::ids::{ChargeId, FeeId, SubscriptionId};
 use domain::money::MinorUnits;
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
+use rater::advance::{AdvancePayers, is_billed_already};
 use rater::late::{AdjustedStretch, Adjustment, BilledStretch};
 use rater::{Figures, RatingItem};
 use serde::{Deserialize, Serialize};
@@ -53,15 +54,16 @@ pub(super) async fn usage(
         lines.filter(|line| line.due.part == Part::Usage).map(|line| line.due.subscription).collect();
     due.sort_unstable();
     due.dedup();
+    let mut late = taken_back(execution, world, &due).await?;
     let mut connection = execution.shared.connection().await?;
-    let Some(looked_at) = adjusted::looked_at_up_to(&mut connection, &due).await? else { return Ok(LateUsage::new()) };
+    let Some(looked_at) = adjusted::looked_at_up_to(&mut connection, &due).await? else { return Ok(late) };
     drop(connection);
     let inputs = execution.shared.inputs.as_ref();
     let changes = inputs.changes(&world.view, &looked_at, &execution.cut).await?;
     let changed: Vec<SubscriptionId> =
         changes.subscriptions().filter(|subscription| due.binary_search(subscription).is_ok()).collect();
     if changed.is_empty() {
-        return Ok(LateUsage::new());
+        return Ok(late);
     }
     let mut connection = execution.shared.connection().await?;
     let fees = adjusted::issued_usage(&mut connection, &changed).await?;
@@ -70,18 +72,67 @@ pub(super) async fn usage(
     closed.retain(|stretch| changes.touch(&stretch.billed.item));
     let stretches = closed.iter().map(|stretch| stretch.billed.clone()).collect();
     let rated = inputs.adjustments(&world.view, stretches, &execution.cut).await?;
-    let mut late = LateUsage::new();
     for (stretch, rated) in closed.iter().zip(rated) {
         add(execution, stretch, rated, &mut late);
     }
     Ok(late)
 }
 
+/// What events that were paid in advance, and were voided since, are given back: each exactly what it was billed.
+async fn taken_back(
+    execution: &mut Execution<'_>,
+    world: &World,
+    due: &[SubscriptionId],
+) -> Result<LateUsage, RunError> {
+    let mut late = LateUsage::new();
+    if AdvancePayers::of(&world.view).is_empty() {
+        return Ok(late);
+    }
+    let voided = execution.shared.inputs.voided(&execution.cut).await?;
+    let fees = advanced::standing_fees_of(&mut *execution.shared.connection().await?, &voided).await?;
+    for fee in fees {
+        let Some(subscription) = fee.subscription.filter(|id| due.binary_search(id).is_ok()) else { continue };
+        late.entry(subscription).or_default().push(given_back(&fee)?);
+    }
+    Ok(late)
+}
+
+fn given_back(fee: &StoredFee) -> Result<Fee, LedgerError> {
+    let units: BigDecimal = fee.units.parse().map_err(|_| LedgerError::corrupt("fees.units", fee.id))?;
+    let amount = MinorUnits(-fee.amount.0);
+    Ok(Fee {
+        id: FeeId(uuid::Uuid::now_v7()),
+        kind: FeeKind::Adjustment,
+        subscription: fee.subscription,
+        plan: fee.plan,
+        charge: fee.charge,
+        line_key: fee.line_key.clone(),
+        description: format!("{} (voided)", fee.description),
+        metric_code: fee.metric_code.clone(),
+        units: -&Quantity::from(units),
+        unit_amount: Quantity::ZERO,
+        amount,
+        precise_amount: Quantity::from(amount.0),
+        events_count: 0,
+        fingerprint: None,
+        from: fee.from,
+        to: fee.to,
+        versions: fee.versions,
+        properties: "{}".into(),
+        taxes: fee.taxes.clone(),
+        adjusts: Some(fee.id),
+        in_advance: fee.in_advance,
+    })
+}
+
 fn add(execution: &mut Execution<'_>, stretch: &Closed, rated: AdjustedStretch, late: &mut LateUsage) {
     let subscription = rated.item.subscription;
     match rated.lines {
         Ok(lines) => {
-            let fees = lines.into_iter().filter_map(|line| adjustment_fee(stretch, line));
+            // Late events of what is paid in advance were billed as they came in.
+            let in_advance = |line: &Adjustment| line.rated.as_ref().is_some_and(is_billed_already);
+            let fees =
+                lines.into_iter().filter(|line| !in_advance(line)).filter_map(|line| adjustment_fee(stretch, line));
             late.entry(subscription).or_default().extend(fees);
         }
         Err(why) => execution.problems.note(format_args!("late usage of subscription {subscription}"), why),
@@ -173,5 +224,6 @@ fn adjustment_fee(stretch: &Closed, line: Adjustment) -> Option<Fee> {
         properties: properties.to_string(),
         taxes: beside.taxes.clone(),
         adjusts: Some(adjusted),
+        in_advance: None,
     })
 }

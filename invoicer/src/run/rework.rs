@@ -96,7 +96,12 @@ fn usage_on(view: &RatingView, invoice: &StoredInvoice) -> Result<Vec<(i64, Rati
 }
 
 fn usage_of(fee: &StoredFee) -> Option<SubscriptionId> {
-    if fee.kind == FeeKind::Charge { fee.subscription } else { None }
+    if fee.kind == FeeKind::Charge && fee.in_advance.is_none() { fee.subscription } else { None }
+}
+
+/// Whether a fee is made anew whenever its draft is.
+fn is_reworked(fee: &StoredFee) -> bool {
+    matches!(fee.kind, FeeKind::Charge | FeeKind::Commitment) && fee.in_advance.is_none()
 }
 
 fn rework(
@@ -118,7 +123,7 @@ fn rework(
     for (_, fee) in &mut anew {
         fee.taxes = applied_taxes(terms, organization, invoice.customer, fee)?;
     }
-    let kept = || invoice.fees.iter().filter(|fee| !matches!(fee.kind, FeeKind::Charge | FeeKind::Commitment));
+    let kept = || invoice.fees.iter().filter(|fee| !is_reworked(fee));
     let amounts = kept().map(|fee| fee.amount).chain(anew.iter().map(|(_, fee)| fee.amount));
     let subtotal = amounts.into_iter().try_fold(MinorUnits::ZERO, MinorUnits::plus)?;
     let taxed = kept().map(|fee| (fee.amount, fee.taxes.as_slice()));

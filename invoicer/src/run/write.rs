@@ -1,10 +1,11 @@
 //! Writing a run's invoices, a few thousand a transaction.
 
 use super::RunError;
+use super::compared::compared;
 use super::execute::Execution;
 use super::progress::{Done, DoneKind};
 use crate::ledger::write::{NewInvoice, Written, still_due, write};
-use crate::ledger::{LedgerError, frontiers, runs};
+use crate::ledger::{LedgerError, frontiers, reports, runs};
 use crate::model::{Invoice, InvoiceStatus};
 use domain::ids::SubscriptionId;
 
@@ -29,10 +30,15 @@ pub(super) async fn in_batches(execution: &mut Execution<'_>, invoices: Vec<NewI
     Ok(overtaken)
 }
 
-/// A dry run only counts.
-async fn counted(execution: &Execution<'_>, batch: Vec<NewInvoice>) -> Result<Vec<NewInvoice>, RunError> {
+/// A dry run only counts, and compares with what was billed before.
+async fn counted(execution: &mut Execution<'_>, batch: Vec<NewInvoice>) -> Result<Vec<NewInvoice>, RunError> {
+    let run = execution.record.id;
+    let mut connection = execution.shared.connection().await?;
+    let (totals, outliers) = compared(&mut connection, &mut execution.recent, &batch).await?;
+    drop(connection);
     let mut write = execution.shared.database.write().await?;
-    runs::add_progress(write.connection(), execution.record.id, &Written::of(&batch)?).await?;
+    runs::add_progress(write.connection(), run, &Written::of(&batch)?).await?;
+    reports::add(write.connection(), run, &totals, &outliers).await?;
     write.commit().await?;
     Ok(batch)
 }
@@ -68,7 +74,8 @@ fn report(execution: &mut Execution<'_>, invoices: &[NewInvoice]) -> Result<(), 
     metrics::counter!("tollgate_billing_run_invoices_total").increment(written.invoices.unsigned_abs());
     execution.observer.progress(execution.progress);
     if !execution.record.scope.dry_run {
-        let done: Vec<Done> = invoices.iter().map(|new| done_with(&new.invoice)).collect();
+        let done: Vec<Done> =
+            invoices.iter().map(|new| &new.invoice).filter(|invoice| invoice.is_owed()).map(done_with).collect();
         execution.observer.done(&done);
     }
     Ok(())

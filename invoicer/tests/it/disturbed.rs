@@ -27,7 +27,7 @@ async fn busy() -> Installation {
 }
 
 /// Everything the ledger says of invoices and fees, but for ids, times and the numbers that depend on the order of runs.
-async fn statement(database: &Database) -> Vec<String> {
+pub(super) async fn statement(database: &Database) -> Vec<String> {
     let sql = "SELECT i.customer_id || ' ' || i.due_at || ' ' || i.status || ' ' || i.total_cents || ' | ' || f.line || ' '
                    || f.fee_type || ' ' || f.charge_id || ' ' || f.period_start || ' ' || f.period_end || ' ' || f.units
                    || ' ' || f.amount_cents || ' ' || f.events_count || ' ' || COALESCE(f.event_fingerprint, '-') AS line
@@ -36,7 +36,7 @@ async fn statement(database: &Database) -> Vec<String> {
     rows.iter().map(|row| row.get("line")).collect()
 }
 
-async fn assert_numbers_have_no_gap(database: &Database) {
+pub(super) async fn assert_numbers_have_no_gap(database: &Database) {
     let sql = "SELECT COUNT(*) AS issued, COUNT(DISTINCT number) AS numbers, MAX(number) AS last FROM invoices";
     let row = sqlx::query(sql).fetch_one(database.pool()).await.unwrap();
     let [issued, numbers, last] = ["issued", "numbers", "last"].map(|name| row.get::<i64, _>(name));

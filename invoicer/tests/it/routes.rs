@@ -245,6 +245,7 @@ fn the_description_names_every_route() {
         [
             "/v1/billing_runs",
             "/v1/billing_runs/{billing_run_id}",
+            "/v1/billing_runs/{billing_run_id}/report",
             "/v1/fees/",
             "/v1/fees/{fee_id}",
             "/v1/fees/{fee_id}/events",
@@ -260,6 +261,7 @@ fn the_description_names_every_route() {
             "/v1/invoices/{invoice_id}/pay",
             "/v1/invoices/{invoice_id}/refresh",
             "/v1/invoices/{invoice_id}/regenerate",
+            "/v1/invoices/{invoice_id}/send_email",
             "/v1/invoices/{invoice_id}/send_reminder",
             "/v1/invoices/{invoice_id}/settlements",
             "/v1/invoices/{invoice_id}/void",
@@ -267,4 +269,25 @@ fn the_description_names_every_route() {
             "/v1/subscriptions/{subscription_id}/lifecycle",
         ]
     );
+}
+
+#[tokio::test]
+async fn an_issued_invoice_that_is_to_be_mailed_is_written_down_and_a_draft_is_refused() {
+    let installation = Installation::start().await;
+    let tenant = installation.organization("Acme", false).await;
+    let plan = tenant.plan().await;
+    let patient = tenant.customer("patient", json!({"invoice_grace_period": 5, "email": "p@example.com"})).await;
+    tenant.subscribe(&patient, "patient-1", &plan, "2026-07-01T00:00:00Z").await;
+    let prompt = tenant.customer("prompt", json!({"email": "q@example.com"})).await;
+    tenant.subscribe(&prompt, "prompt-1", &plan, "2026-07-01T00:00:00Z").await;
+    installation.bill("2026-08-01T00:00:00Z").await;
+    let invoices = tenant.all("/v1/invoices/").await;
+    let of = |customer: &str| text(invoices.iter().find(|one| one["customer_id"] == customer).unwrap(), "id");
+    let (draft, issued) = (of(&patient), of(&prompt));
+    let mailed = tenant.post(&format!("/v1/invoices/{issued}/send_email"), json!({})).await;
+    assert_eq!((mailed.status, mailed.body), (StatusCode::OK, json!({"sent": false})));
+    let rows = sqlx::query("SELECT email FROM invoice_mails").fetch_all(installation.catalog.database().pool());
+    assert_eq!(rows.await.unwrap().len(), 1);
+    let refused = tenant.post(&format!("/v1/invoices/{draft}/send_email"), json!({})).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
 }

@@ -3,5 +3,8 @@
 mod actions;
 mod billing;
 mod disturbed;
+mod in_advance;
+mod killed;
 mod routes;
+mod run_reports;
 mod support;

@@ -181,7 +181,7 @@ pub fn aggregate(aggregation: Aggregation, events: &[MetricEvent], span: Span) -
         Aggregation::Max => only_numbers().max().cloned().unwrap_or_default(),
         Aggregation::Min => only_numbers().min().cloned().unwrap_or_default(),
         Aggregation::Average => average(&only_numbers().sum(), only_numbers().count()),
-        Aggregation::Latest => only_numbers().next_back().map(Quantity::or_zero).unwrap_or_default(),
+        Aggregation::Latest => newest(events).map(Quantity::or_zero).unwrap_or_default(),
         Aggregation::UniqueCount => unique_count(events),
         Aggregation::WeightedSum => {
             let micros =
@@ -190,6 +190,15 @@ pub fn aggregate(aggregation: Aggregation, events: &[MetricEvent], span: Span) -
             span.level(&area)
         }
     }
+}
+
+/// The value of the newest of `events`, which are in order, that has one: as it was sent, also below 0.
+#[must_use]
+pub fn newest(events: &[MetricEvent]) -> Option<&Quantity> {
+    events.iter().rev().find_map(|event| match &event.value {
+        Value::Number(number) => Some(number),
+        _ => None,
+    })
 }
 
 /// The mean of `number` values that add up to `total`; 0 of none.

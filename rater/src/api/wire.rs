@@ -212,7 +212,8 @@ impl ChargeUsageRecord {
                 name: rated.metric.name.clone(),
                 aggregation_type: rated.metric.aggregation,
             },
-            units: rated.units.to_string(),
+            // People look at how much there is; its share of the period is what the amount is made of.
+            units: rated.full_units.as_ref().unwrap_or(&rated.units).to_string(),
             amount_cents: rated.amount_cents.to_string(),
             charge_model: rated.charge.model,
             filters: accepted.chain(grouped).collect(),

@@ -85,7 +85,7 @@ async fn each_event_is_paid_once_however_often_one_asks_and_in_all_as_much_as_th
     let at_once = fees(&rater, &view, &s, &cuts[0], &cuts[4]).await;
     assert_eq!(at_once, step_by_step);
     assert!(fees(&rater, &view, &s, &cuts[4], &cuts[4]).await.is_empty());
-    let ids: std::collections::HashSet<_> = at_once.iter().map(|fee| fee.event).collect();
+    let ids: std::collections::HashSet<_> = at_once.iter().map(|fee| fee.of.unwrap().id).collect();
     assert_eq!(ids.len(), at_once.len());
 }
 
@@ -138,6 +138,6 @@ async fn allowances_and_limits_of_a_percentage_hold_event_by_event() {
     let found = fees(&rater, &view, &s, &Cut::default(), &until).await;
     let cents: Vec<i64> = found.iter().map(|fee| fee.amount_cents.0).collect();
     assert_eq!(cents, [110, 5_100, 175, 200]);
-    let when: Vec<Timestamp> = found.iter().map(|fee| fee.timestamp).collect();
+    let when: Vec<Timestamp> = found.iter().map(|fee| fee.of.unwrap().timestamp).collect();
     assert_eq!(when[0], at("2024-02-02T06:00:00Z"));
 }

@@ -1,7 +1,7 @@
 //! A closed period rated again gives the same fees (I3), and recurring and prorated usage goes on from period to period.
 
 use crate::fixtures::{World, at, charge, day};
-use crate::store::{Sent, fresh_store, send, snapshot_of};
+use crate::store::{Sent, execute, fresh_store, send, snapshot_of};
 use domain::catalog::{Aggregation, ChargeModel, Subscription};
 use domain::period::Proration;
 use domain::position::Cut;
@@ -24,13 +24,13 @@ async fn rate_at(
 }
 
 #[tokio::test]
-async fn a_closed_period_stays_what_it_was_after_late_events_voids_and_edits() {
+async fn a_closed_period_stays_what_it_was_after_late_events_voids_edits_replays_and_merges() {
     let mut world = World::new();
     let metric = world.metric("tokens", Aggregation::Sum, Some("v"));
     let plan = world.plan_with("p", vec![charge(metric, ChargeModel::Standard, json!({"amount": "0.01"}))]);
     let customer = world.customer_in("c", "Asia/Tokyo");
     let s = world.subscription(customer, "s", plan, day(0), None);
-    let (writer, store, _) = fresh_store(snapshot_of(&[&world], &[])).await;
+    let (writer, store, config) = fresh_store(snapshot_of(&[&world], &[])).await;
     let event =
         |id: &str, when: &str, v: &str| Sent::new(id, "tokens", "c", at(when), &format!("{{\"v\":{v},\"w\":1}}"));
     send(&writer, &world, &[event("t1", "2026-01-10T00:00:00Z", "100"), event("t2", "2026-01-11T00:00:00Z", "20")])
@@ -46,6 +46,12 @@ async fn a_closed_period_stays_what_it_was_after_late_events_voids_and_edits() {
     send(&writer, &world, &[event("t3", "2026-01-12T00:00:00Z", "3"), event("t1", "2026-01-13T00:00:00Z", "100")])
         .await;
     writer.void(world.organization, "t2", at("2026-02-10T00:00:00Z")).await.unwrap();
+    // Everything sent once more, and all parts of the store merged into one.
+    send(&writer, &world, &[event("t1", "2026-01-10T00:00:00Z", "100"), event("t2", "2026-01-11T00:00:00Z", "20")])
+        .await;
+    for table in ["events", "event_ids"] {
+        execute(&config, format!("OPTIMIZE TABLE {}.{table} FINAL", config.database)).await;
+    }
     let edited = at("2026-02-05T00:00:00Z");
     let mut next_plan = world.plans[0].clone();
     (next_plan.version, next_plan.valid_from) = (2, edited);

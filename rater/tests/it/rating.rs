@@ -2,7 +2,7 @@
 
 use crate::fixtures::{World, at, charge, day};
 use crate::naive::{self, NaiveFee};
-use crate::store::{Sent, fresh_store, send, snapshot_of};
+use crate::store::{Sent, execute, fresh_store, send, snapshot_of};
 use aggregator::EventStore;
 use domain::catalog::{Aggregation, ChargeFilter, ChargeModel, Subscription};
 use domain::period::Proration;
@@ -261,12 +261,9 @@ async fn a_fee_is_proved_from_its_events_and_a_change_behind_the_products_back_i
 
 /// Deletes a row of the rating table, as somebody with a database client might.
 async fn delete_one(config: &aggregator::StoreConfig, transaction_id: &str) {
-    let statement = format!(
-        "ALTER TABLE {}.events DELETE WHERE transaction_id = '{transaction_id}' SETTINGS mutations_sync = 2",
-        config.database
+    let database = &config.database;
+    let deletion = format!(
+        "ALTER TABLE {database}.events DELETE WHERE transaction_id = '{transaction_id}' SETTINGS mutations_sync = 2"
     );
-    let client = reqwest::Client::new();
-    let answer =
-        client.post(&config.url).basic_auth(&config.user, Some(&config.password)).body(statement).send().await.unwrap();
-    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    execute(config, deletion).await;
 }

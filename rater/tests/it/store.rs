@@ -99,3 +99,11 @@ pub async fn send_to(writer: &DirectWriter, organization: OrganizationId, events
     }
     writer.accept(Arc::new(batch)).await.unwrap();
 }
+
+/// A statement sent to the engine behind the store's back.
+pub async fn execute(config: &StoreConfig, statement: String) {
+    let client = reqwest::Client::new();
+    let request = client.post(&config.url).basic_auth(&config.user, Some(&config.password));
+    let answer = request.body(statement).send().await.unwrap();
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+}

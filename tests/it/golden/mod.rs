@@ -28,11 +28,7 @@ fn any_plan(case: &Value, holds: impl Fn(&Value) -> bool) -> bool {
     case["plans"].as_array().into_iter().flatten().any(holds)
 }
 
-fn any_charge(case: &Value, holds: impl Fn(&Value) -> bool + Copy) -> bool {
-    any_plan(case, |plan| plan["charges"].as_array().into_iter().flatten().any(holds))
-}
-
-const DECISIONS: [Decision; 5] = [
+const DECISIONS: [Decision; 4] = [
     Decision {
         reason: "coupons are not built yet",
         applies: |case| uses(case, &["apply_coupons"], &[], &["coupons_amount_cents"]),
@@ -48,17 +44,8 @@ const DECISIONS: [Decision; 5] = [
         },
     },
     Decision {
-        reason: "usage thresholds and charges paid in advance are not billed yet",
-        applies: |case| {
-            any_plan(case, |plan| plan.get("usage_thresholds").is_some())
-                || any_charge(case, |charge| charge["pay_in_advance"] == true)
-        },
-    },
-    Decision {
-        reason: "the units of a prorated charge are shown as they are priced, each for its share of the period",
-        applies: |case| {
-            any_charge(case, |charge| charge["prorated"] == true) && uses(case, &[], &["current_usage"], &[])
-        },
+        reason: "usage thresholds are not billed yet",
+        applies: |case| any_plan(case, |plan| plan.get("usage_thresholds").is_some()),
     },
 ];
 

@@ -9,7 +9,7 @@ use domain::period::Period;
 use domain::pricing::{AdvanceLevel, EventUnits};
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
-use rater::aggregate::{MetricEvent, MetricRules, Span, aggregate, prorated, sort};
+use rater::aggregate::{MetricEvent, MetricRules, Span, aggregate, newest, prorated, sort};
 use rater::lines::Group;
 use rater::usage::{EventRules, LineUsage, UsageByLine, UsageEvent, from_events};
 use rater::view::{RatableCharge, ratable};
@@ -248,6 +248,22 @@ impl<'a> Case<'a> {
         alone.iter().any(|(_, usage)| usage.events_count > 0)
     }
 
+    /// Whether the case states the newest value as it was sent: what is billed of it is never below 0.
+    fn is_before_billing(&self) -> bool {
+        let says_so = self.case["note"].as_str().is_some_and(|note| note.contains("not clamped"));
+        says_so && self.rules.metric.aggregation == Aggregation::Latest
+    }
+
+    fn newest_in(&self, wanted: &Value) -> Quantity {
+        let is_in = |event: &&UsageEvent| {
+            let alone = self.usage(std::slice::from_ref(*event));
+            alone.iter().any(|(group, usage)| usage.events_count > 0 && group.to_json() == *wanted)
+        };
+        let mut events = self.metric_events(self.events.iter().filter(is_in));
+        sort(&mut events);
+        newest(&events).cloned().unwrap_or_default()
+    }
+
     fn check_groups(&self, check: &mut Check) {
         let usage = self.usage(&self.events);
         let expected = check.expected();
@@ -262,6 +278,7 @@ impl<'a> Case<'a> {
             for (key, value) in want.as_object().unwrap() {
                 let got = match key.as_str() {
                     "groups" => continue,
+                    "aggregation" if self.is_before_billing() => self.newest_in(&want["groups"]),
                     "aggregation" => self.units(of_group),
                     "count" => Quantity::from(of_group.events_count - of_group.invalid_count),
                     "full_units" => of_group.full_quantity.clone().unwrap_or_default(),
