@@ -5,6 +5,8 @@
 #   make build    target/release/tollgate, and the ClickHouse engine where it finds it
 #   make soak     the long tests
 #   make bench    the benchmarks
+#
+# With PDF=1, build and test include invoices as PDF (typst: ten minutes more to compile, once).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -53,13 +55,17 @@ engine: tools
 	@deploy/engine/fetch
 
 build: engine
-	$(CARGO) build --release --locked --bin tollgate
+	$(CARGO) build --release --locked $(if $(PDF),--features pdf) --bin tollgate
 
 run: build
 	exec "$(TARGET)/release/tollgate" up --demo
 
 test: test-tools engine
 	$(CARGO) test --workspace --locked --no-fail-fast
+	if [[ -n "$(PDF)" ]]; then
+		$(CARGO) test --locked -p invoice-document --features typesetting
+		$(CARGO) test --locked -p invoicer --features pdf --test it pages
+	fi
 
 # Tests that take many minutes are marked `#[ignore = "soak: …"]`.
 soak: test-tools engine

@@ -3,6 +3,8 @@
 //! It refuses business rules: what is due, priced or written is decided elsewhere. Every answer is of the caller's
 //! organization (I8); runs over all organizations are for the operator only.
 
+#[cfg(feature = "pdf")]
+mod documents;
 mod export;
 mod fees;
 mod invoice_actions;
@@ -60,7 +62,10 @@ impl InvoicerState {
 
 /// The routes.
 pub fn router(state: InvoicerState) -> Router {
-    Router::new()
+    let routes = Router::new();
+    #[cfg(feature = "pdf")]
+    let routes = routes.merge(documents::routes());
+    routes
         .merge(runs::routes())
         .merge(run_report::routes())
         .merge(invoices::routes())
@@ -81,6 +86,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document.merge(invoices::Document::openapi());
     document.merge(invoice_actions::Document::openapi());
     document.merge(export::Document::openapi());
+    #[cfg(feature = "pdf")]
+    document.merge(documents::Document::openapi());
     document.merge(fees::Document::openapi());
     document.merge(ledger::Document::openapi());
     document.merge(lifecycle::Document::openapi());

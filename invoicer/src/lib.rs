@@ -8,7 +8,7 @@
 //!   ([`model`])
 //! - [`ledger`]: written in one transaction with numbers and frontiers; read by [`api`]
 //! - [`actions`]: an invoice issued, refreshed, paid, taken back or made again by hand; [`handmade`]: lines given by hand, add-ons
-//! - [`prove`]: one fee counted again; [`preview`]: what the open period comes to so far
+//! - [`prove`]: one fee counted again; [`preview`]: what the open period comes to so far; [`printed`]: an invoice as a page
 //!
 //! It refuses to parse events, to price usage, and to read clocks below [`scheduler`] and [`api`].
 //!
@@ -31,6 +31,7 @@ pub mod ledger;
 pub mod local_days;
 pub mod model;
 pub mod preview;
+pub mod printed;
 pub mod prove;
 pub mod run;
 pub mod scheduler;

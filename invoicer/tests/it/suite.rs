@@ -5,6 +5,8 @@ mod billing;
 mod disturbed;
 mod in_advance;
 mod killed;
+#[cfg(feature = "pdf")]
+mod pages;
 mod routes;
 mod run_reports;
 mod support;

@@ -1,0 +1,41 @@
+//! Invoices as pages to send.
+
+use super::support::{Installation, text};
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::json;
+use tower::ServiceExt;
+
+/// Status, kind and bytes of an answer that is no JSON.
+async fn fetched(installation: &Installation, method: &str, path: &str, key: &str) -> (StatusCode, String, Vec<u8>) {
+    let request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {key}"));
+    let answer = installation.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let kind = answer.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned()).unwrap_or_default();
+    let status = answer.status();
+    (status, kind, answer.into_body().collect().await.unwrap().to_bytes().to_vec())
+}
+
+#[tokio::test]
+async fn an_issued_invoice_is_a_pdf_and_a_draft_is_none() {
+    let installation = Installation::start().await;
+    let tenant = installation.organization("Acme", false).await;
+    let plan = tenant.plan().await;
+    let patient = tenant.customer("patient", json!({"invoice_grace_period": 5, "email": "p@example.com"})).await;
+    tenant.subscribe(&patient, "patient-1", &plan, "2026-07-01T00:00:00Z").await;
+    let prompt = tenant.customer("prompt", json!({"email": "q@example.com", "timezone": "Asia/Tokyo"})).await;
+    tenant.subscribe(&prompt, "prompt-1", &plan, "2026-07-01T00:00:00Z").await;
+    installation.bill("2026-08-01T00:00:00Z").await;
+    let invoices = tenant.all("/v1/invoices/").await;
+    let of = |customer: &str| invoices.iter().find(|one| one["customer_id"] == customer).unwrap();
+    let (draft, issued) = (text(of(&patient), "id"), text(of(&prompt), "id"));
+    for (method, route) in [("GET", "pdf_preview"), ("POST", "download_pdf")] {
+        let path = |id: &str| format!("/v1/invoices/{id}/{route}");
+        let (status, kind, pdf) = fetched(&installation, method, &path(issued), &tenant.key).await;
+        assert_eq!((status, kind.as_str()), (StatusCode::OK, "application/pdf"));
+        assert!(pdf.starts_with(b"%PDF-") && pdf.len() > 5_000, "{} bytes", pdf.len());
+        assert_eq!(fetched(&installation, method, &path(draft), &tenant.key).await.0, StatusCode::BAD_REQUEST);
+        let stranger = installation.organization("Other", false).await;
+        assert_eq!(fetched(&installation, method, &path(issued), &stranger.key).await.0, StatusCode::NOT_FOUND);
+    }
+}
