@@ -78,6 +78,11 @@ impl Connection {
         Ok(self.client.query_raw(statement).execute().await?)
     }
 
+    /// The one row of a query before the database exists.
+    pub async fn fetch_one_outside_database<T: RowOwned + RowRead>(&self, statement: &str) -> Result<T, StoreError> {
+        Ok(self.client.query_raw(statement).fetch_one::<T>().await?)
+    }
+
     /// The rows of a query, streamed.
     pub fn fetch<T: RowOwned + RowRead>(&self, statement: &str) -> Result<RowCursor<T>, StoreError> {
         Ok(self.query(statement).fetch::<T>()?)

@@ -288,6 +288,28 @@ impl Database {
         write.commit().await
     }
 
+    /// Looks at the tables of `component` without changing any: their version, 0 when there are none, of those that `migrations` makes.
+    ///
+    /// # Errors
+    /// [`DatabaseError::TooNew`] when they are newer than this program; when the database cannot be read.
+    pub async fn version_of(&self, component: &str, migrations: &[&'static str]) -> Result<i64, DatabaseError> {
+        let is_there = match self.dialect {
+            Dialect::Sqlite => "SELECT COUNT(*) AS tables FROM sqlite_master WHERE name = 'schema_versions'",
+            Dialect::Postgres => "SELECT COUNT(*) AS tables FROM pg_class WHERE oid = to_regclass('schema_versions')",
+        };
+        let tables: i64 = sqlx::query(is_there).fetch_one(&self.pool).await?.try_get("tables")?;
+        if tables == 0 {
+            return Ok(0);
+        }
+        let found = sqlx::query("SELECT version FROM schema_versions WHERE component = $1")
+            .bind(component)
+            .fetch_optional(&self.pool)
+            .await?;
+        let found: i64 = found.map_or(Ok(0), |row| row.try_get("version"))?;
+        let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
+        if found > known { Err(DatabaseError::TooNew { component: component.into(), found, known }) } else { Ok(found) }
+    }
+
     /// Closes all connections; on SQLite the write-ahead log is folded into the file.
     pub async fn close(&self) {
         self.pool.close().await;

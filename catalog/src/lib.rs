@@ -36,7 +36,7 @@ mod page;
 pub mod plan;
 mod router;
 pub mod routes_not_built;
-mod schema;
+pub mod schema;
 mod snapshot;
 pub mod state;
 pub mod subscription;

@@ -25,8 +25,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Records read ahead: 64 of at most 256 KiB keep the writer busy and hold 16 MiB.
 const READ_AHEAD_RECORDS: usize = 64;
-/// A member that is not heard of for so long loses its partitions.
-pub const SESSION: Duration = Duration::from_secs(10);
+/// A member that is not heard of for so long loses its partitions: how long events wait after a `kill -9`. The least that brokers
+/// take by default (`group.min.session.timeout.ms`); twelve heartbeats.
+pub const SESSION: Duration = Duration::from_secs(6);
 
 /// What the log hands out next.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 
 use crate::settings::KafkaSettings;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -81,15 +81,55 @@ impl Frontier {
     /// # Errors
     /// When the brokers do not answer.
     pub async fn high_watermarks(&self) -> Result<BTreeMap<u16, u64>, KafkaError> {
+        let marks = self.watermarks().await?;
+        Ok(marks.into_iter().map(|(partition, (_, high))| (partition, high)).collect())
+    }
+
+    /// The offset of the oldest record that each partition still holds, and the offset that its next record gets.
+    async fn watermarks(&self) -> Result<BTreeMap<u16, (u64, u64)>, KafkaError> {
         let partitions = self.partitions;
         self.ask(move |consumer, topic| {
             let of = |partition: u16| {
-                let (_, high) = consumer.fetch_watermarks(topic, i32::from(partition), ANSWER_WITHIN)?;
-                Ok((partition, u64::try_from(high).unwrap_or(0)))
+                let (low, high) = consumer.fetch_watermarks(topic, i32::from(partition), ANSWER_WITHIN)?;
+                Ok((partition, (u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0))))
             };
             (0..partitions).map(of).collect()
         })
         .await
+    }
+
+    /// The number of partitions of a topic; `None` when there is no such topic. Cheap enough to be asked every second.
+    ///
+    /// # Errors
+    /// When the brokers do not answer.
+    pub async fn partitions_of(&self, topic: &str) -> Result<Option<u16>, KafkaError> {
+        let topic = topic.to_owned();
+        self.ask(move |consumer, _| {
+            let metadata = consumer.fetch_metadata(Some(&topic), ANSWER_WITHIN)?;
+            let partitions = metadata.topics().first().map_or(0, |found| found.partitions().len());
+            Ok(u16::try_from(partitions).ok().filter(|partitions| *partitions > 0))
+        })
+        .await
+    }
+
+    /// Whether everything below `ends` is in the store.
+    ///
+    /// # Errors
+    /// When the brokers do not answer.
+    pub async fn is_written_up_to(&self, ends: &BTreeMap<u16, u64>) -> Result<bool, KafkaError> {
+        let marks = self.watermarks().await?;
+        Ok(farthest_behind(ends, &self.written_or_gone(&marks).await?).is_none())
+    }
+
+    /// As [`Self::written_below`]; what the log does not hold any more is not waited for. The brokers forget a group that was
+    /// away for long, and then all that is left of an old log is its end.
+    async fn written_or_gone(&self, marks: &BTreeMap<u16, (u64, u64)>) -> Result<BTreeMap<u16, u64>, KafkaError> {
+        let mut written = self.written_below().await?;
+        for (partition, (oldest, _)) in marks {
+            let below = written.entry(*partition).or_insert(0);
+            *below = (*below).max(*oldest);
+        }
+        Ok(written)
     }
 
     /// The offset of each partition below which everything is in the store; 0 where nothing was committed.
@@ -98,15 +138,23 @@ impl Frontier {
     /// When the brokers do not answer.
     pub async fn written_below(&self) -> Result<BTreeMap<u16, u64>, KafkaError> {
         let partitions = self.partitions;
-        self.ask(move |consumer, topic| {
-            let mut asked = TopicPartitionList::new();
-            for partition in 0..partitions {
-                asked.add_partition(topic, i32::from(partition));
+        let began = Instant::now();
+        loop {
+            let asked = self.ask(move |consumer, topic| {
+                let mut asked = TopicPartitionList::new();
+                for partition in 0..partitions {
+                    asked.add_partition(topic, i32::from(partition));
+                }
+                let committed = consumer.committed_offsets(asked, ANSWER_WITHIN)?;
+                Ok(super::consumer::numbers_of(&committed))
+            });
+            match asked.await {
+                Err(error) if is_choosing_coordinator(&error) && began.elapsed() < ANSWER_WITHIN => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                answer => return answer,
             }
-            let committed = consumer.committed_offsets(asked, ANSWER_WITHIN)?;
-            Ok(super::consumer::numbers_of(&committed))
-        })
-        .await
+        }
     }
 
     /// Waits until every record that is in the log now is in the store, and answers with the offset of each partition
@@ -115,9 +163,10 @@ impl Frontier {
     /// # Errors
     /// [`FrontierError::Standstill`] names the partition that is farthest behind after `patience`.
     pub async fn wait(&self, patience: Duration) -> Result<BTreeMap<u16, u64>, FrontierError> {
-        let needed = self.high_watermarks().await?;
+        let marks = self.watermarks().await?;
+        let needed = marks.iter().map(|(partition, (_, high))| (*partition, *high)).collect();
         let began = Instant::now();
-        let at_first = self.written_below().await?;
+        let at_first = self.written_or_gone(&marks).await?;
         let mut written = at_first.clone();
         loop {
             let Some((partition, missing)) = farthest_behind(&needed, &written) else { return Ok(written) };
@@ -135,7 +184,7 @@ impl Frontier {
                 });
             }
             tokio::time::sleep(LOOK_EVERY).await;
-            written = self.written_below().await?;
+            written = self.written_or_gone(&marks).await?;
         }
     }
 
@@ -182,6 +231,19 @@ impl Frontier {
         };
         Ok(ends.into_iter().map(|(partition, end)| (partition, offset_of(partition).unwrap_or(end))).collect())
     }
+}
+
+/// Whether the brokers are about to settle which of them keeps the group's offsets: after the death of one, and on a cluster that
+/// never had a group. It takes a second or two.
+fn is_choosing_coordinator(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+        )
+    )
 }
 
 /// The partition that lacks most records, the first of several, and how many.

@@ -107,6 +107,14 @@ impl Api {
         Self { credential, ..self.clone() }
     }
 
+    /// Another server, asked by the same caller.
+    ///
+    /// # Errors
+    /// As [`Api::new`].
+    pub fn at(&self, base: &str) -> Result<Self, ApiFailure> {
+        Self::new(base, self.credential.clone())
+    }
+
     /// Who asks.
     #[must_use]
     pub fn credential(&self) -> &Credential {

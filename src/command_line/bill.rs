@@ -33,7 +33,7 @@ pub struct BillCommand {
     settings: SettingFlags,
 }
 
-fn parse_time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text).map_err(|fault| fault.to_string())
 }
 

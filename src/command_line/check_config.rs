@@ -1,10 +1,14 @@
 //! `tollgate check-config`
 
-use crate::configuration::{self, Configuration, SettingFlags};
+use crate::configuration::{self, ClickHouseServer, Configuration, SettingFlags};
 use crate::data_directory::{self, Running};
 use crate::failure::Failure;
+use aggregator::{EventStore, StoreConfig};
+use catalog::Database;
 use clap::Args;
-use std::path::Path;
+use event_log::settings::KafkaSettings;
+use event_log::topic;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Longest wait for a server that the configuration names.
@@ -17,7 +21,8 @@ Example:
   tollgate check-config --config tollgate.toml
 
 Prints the configuration in force as a file, each line with where its value came from, then
-what was found of data directory, address, engine or server. Starts and changes nothing.
+what was found of data directory, address, engine or server, store schema, ledger, brokers and
+topics. Starts and changes nothing.
 Exit code: 0 all is well, 1 something is wrong (each with what to do), 2 the configuration
 cannot be read.")]
 pub struct CheckConfigCommand {
@@ -68,10 +73,71 @@ async fn findings(configuration: &Configuration) -> Vec<Finding> {
     ];
     match &configuration.clickhouse {
         None => findings.push(("engine", check_engine(configuration.engine_library.as_deref()))),
-        Some(server) => findings
-            .push(("ClickHouse server", ask_clickhouse(&server.url, &server.user, server.password.reveal()).await)),
+        Some(server) => {
+            let answer = ask_clickhouse(&server.url, &server.user, server.password.reveal()).await;
+            let answers = answer.is_ok();
+            findings.push(("ClickHouse server", answer));
+            if answers {
+                findings.push(("event store", check_store(configuration, server).await));
+            }
+        }
+    }
+    if let Some(url) = &configuration.database_url {
+        findings.push(("ledger", check_ledger(url.reveal()).await));
+    }
+    if let Some(kafka) = &configuration.kafka {
+        findings.push(("log", check_log(kafka).await));
     }
     findings
+}
+
+async fn check_store(configuration: &Configuration, server: &ClickHouseServer) -> Result<String, String> {
+    let database = configuration.clickhouse_database.clone();
+    let (url, user, password) = (server.url.clone(), server.user.clone(), server.password.reveal().to_string());
+    let store = EventStore::unopened(StoreConfig { url, user, password, database: database.clone() });
+    match store.schema_version().await {
+        Ok(0) => Ok(format!("database {database} has no tables yet; the first start makes them")),
+        Ok(version) => Ok(format!("database {database} has schema version {version}")),
+        Err(fault) => Err(fault.to_string()),
+    }
+}
+
+async fn check_ledger(url: &str) -> Result<String, String> {
+    // Opening would make the file.
+    let file = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+    let file = file.map(|path| PathBuf::from(path.split('?').next().unwrap_or_default()));
+    if let Some(file) = file.filter(|file| !file.exists()) {
+        let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());
+        return match directory.is_none_or(Path::is_dir) {
+            true => Ok(format!("{} will be made", file.display())),
+            false => Err(format!("{}: its directory does not exist: make it", file.display())),
+        };
+    }
+    let told = |fault: catalog::DatabaseError| fault.to_string();
+    let database = Database::open(url).await.map_err(told)?;
+    let catalog = catalog::schema::version(&database).await.map_err(told)?;
+    let invoicer = invoicer::ledger::schema::version(&database).await.map_err(told)?;
+    database.close().await;
+    match (catalog, invoicer) {
+        (0, 0) => Ok("can be opened and has no tables yet; the first start makes them".to_string()),
+        _ => Ok(format!("can be opened; its tables have versions {catalog} (catalog) and {invoicer} (invoicer)")),
+    }
+}
+
+/// What a gateway would meet at its start.
+async fn check_log(kafka: &KafkaSettings) -> Result<String, String> {
+    let newest = topic::newest(kafka, PATIENCE).await.map_err(|fault| fault.to_string())?;
+    let topic = &newest.topic;
+    match topic::examine(&newest, PATIENCE).await {
+        Ok(None) => {
+            Ok(format!("{} answer; topic {topic} will be made with {} partitions", kafka.brokers, newest.partitions))
+        }
+        Ok(Some(shape)) => Ok(format!(
+            "{} answer; topic {topic} has {} partitions, {} replicas, min.insync.replicas {}",
+            kafka.brokers, shape.partitions, shape.replication, shape.min_insync_replicas
+        )),
+        Err(fault) => Err(fault.to_string()),
+    }
 }
 
 fn check_directory(path: &Path, running: Option<&Running>) -> Result<String, String> {

@@ -5,12 +5,14 @@ mod api;
 mod bill;
 mod check_config;
 mod check_ledger;
+mod demo;
 mod engine;
 mod gateway;
 mod import;
 mod prove;
 mod rater;
 mod service;
+mod topic;
 mod up;
 
 use crate::failure::Failure;
@@ -36,11 +38,13 @@ enum Command {
     Rater(Box<rater::RaterCommand>),
     Api(Box<api::ApiCommand>),
     Engine(engine::EngineCommand),
+    Topic(Box<topic::TopicCommand>),
     Bill(Box<bill::BillCommand>),
     Import(Box<import::ImportCommand>),
     Prove(Box<prove::ProveCommand>),
     CheckConfig(Box<check_config::CheckConfigCommand>),
     CheckLedger(Box<check_ledger::CheckLedgerCommand>),
+    Demo(Box<demo::DemoCommand>),
 }
 
 impl CommandLine {
@@ -61,6 +65,8 @@ impl CommandLine {
             Command::Prove(command) => on_runtime(command.run()),
             Command::CheckConfig(command) => on_runtime(command.run()),
             Command::CheckLedger(command) => on_runtime(command.run()),
+            Command::Topic(command) => on_runtime(command.run()),
+            Command::Demo(command) => on_runtime(command.run()),
         }
     }
 }

@@ -77,7 +77,7 @@ async fn start(configuration: &Configuration) -> Result<(Services, Secret), Fail
 /// Runs the demo beside the server, which goes on whatever becomes of it.
 async fn demonstrate(url: String, secret: Secret, configuration: Configuration) {
     let outcome = match Api::new(&url, Credential::Admin { secret, organization: None }) {
-        Ok(api) => demo::run(&api, &configuration.data_dir).await,
+        Ok(api) => demo::run(&api, &[], &configuration.data_dir).await,
         Err(failure) => Err(failure.into()),
     };
     if let Err(failure) = outcome {

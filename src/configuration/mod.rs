@@ -22,7 +22,7 @@ pub use checks::ADMIN_SECRET_LEAST_CHARS;
 pub use effective::effective_toml;
 pub use flags::SettingFlags;
 pub use layers::Layers;
-pub use typed::{Configuration, LogFormat};
+pub use typed::{ClickHouseServer, Configuration, LogFormat};
 
 use std::path::PathBuf;
 

@@ -150,3 +150,45 @@ fn a_services_own_defaults_give_way_to_whatever_is_set() {
     assert!(!load_from(&flags(&[]), own, none()).unwrap().configuration.billing_automatic);
     assert!(load_from(&flags(&["--billing-automatic"]), own, none()).unwrap().configuration.billing_automatic);
 }
+
+/// What `CONFIGURATION.md` must say, from the table of settings.
+fn reference() -> String {
+    let mut text = String::from(
+        "# Configuration\n\n\
+         Each setting is a key of the TOML file (`--config FILE`), a flag, and an environment variable `TOLLGATE_<SECTION>_<KEY>`: `kafka.brokers` is\n\
+         `--kafka-brokers` and `TOLLGATE_KAFKA_BROKERS`. Flag beats environment beats file beats default. An unknown flag or file key is refused, an\n\
+         unknown variable told. `tollgate check-config` prints what is in force, where each value came from, and whether what it names\n\
+         is there. Services started one by one (`tollgate gateway`, …) stream and do not bill automatically unless told so.\n",
+    );
+    let mut section = "";
+    for setting in settings::SETTINGS.iter() {
+        if setting.section() != section {
+            section = setting.section();
+            text.push_str(&format!("\n## [{section}]\n\n| key | flag | default | what |\n|---|---|---|---|\n"));
+        }
+        let default = match (setting.secret, setting.default) {
+            (true, _) => "(secret)".to_string(),
+            (false, "") => "–".to_string(),
+            (false, default) => format!("`{default}`"),
+        };
+        let value = setting.value.replace('|', "\\|");
+        text.push_str(&format!(
+            "| `{}` | `--{} {value}` | {default} | {} |\n",
+            setting.key(),
+            setting.flag,
+            setting.help
+        ));
+    }
+    text
+}
+
+#[test]
+fn the_reference_of_all_settings_says_what_the_table_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/CONFIGURATION.md");
+    let expected = reference();
+    if std::env::var_os("WRITE_CONFIGURATION_MD").is_some() {
+        std::fs::write(path, &expected).unwrap();
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(written, expected, "run this test with WRITE_CONFIGURATION_MD=1 to write it anew");
+}

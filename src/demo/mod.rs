@@ -1,4 +1,4 @@
-//! `tollgate up --demo`: a real trace, billed, through nothing but the public HTTP API.
+//! `tollgate up --demo` and `tollgate demo`: a real trace, billed, through nothing but the public HTTP API.
 //!
 //! An organization, three metrics, a plan, four customers with a subscription each; one hour of a production LLM service
 //! (19,366 requests, three events each) streamed as lines of JSON; the month it lies in billed; usage, an invoice and ways to
@@ -37,29 +37,35 @@ struct State {
     streamed: bool,
 }
 
-/// Runs the demo against the server of `admin`; prints on standard output.
+/// Runs the demo against the server of `admin`, events going to `gateways` by turns (without any: to the same server); prints on
+/// standard output.
 ///
 /// # Errors
 /// When the server does not do what the demo asks; the server itself goes on.
-pub async fn run(admin: &Api, data_dir: &Path) -> Result<(), Failure> {
+pub async fn run(admin: &Api, gateways: &[Api], data_dir: &Path) -> Result<(), Failure> {
     let state_path = data_dir.join("demo.json");
     let mut state = match read_json::<State>(&state_path)? {
         Some(state) => state,
         None => keep(&state_path, catalog::organization(admin).await?)?,
     };
-    let api = admin.as_caller(Credential::Key(Secret::new(&state.api_key)));
+    let key = Credential::Key(Secret::new(&state.api_key));
+    let api = admin.as_caller(key.clone());
+    let mut gateways: Vec<Api> = gateways.iter().map(|gateway| gateway.as_caller(key.clone())).collect();
+    if gateways.is_empty() {
+        gateways.push(api.clone());
+    }
     catalog::set_up(&api).await?;
     if state.streamed {
         println!("The trace was sent by an earlier start.");
     } else {
         let started = Instant::now();
-        let sent = stream::send_trace(&api).await?;
+        let sent = stream::send_trace(&gateways).await?;
         println!("{}", stream::told(&sent, started.elapsed()));
         state.streamed = true;
         state = keep(&state_path, state)?;
     }
     let run = bill(&api).await?;
-    show::everything(&api, &run, &state.api_key).await?;
+    show::everything(&api, gateways[0].base(), &run, &state.api_key).await?;
     Ok(())
 }
 

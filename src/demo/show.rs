@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 const METRICS: [&str; 3] = ["requests", "context_tokens", "generated_tokens"];
 
-pub(super) async fn everything(api: &Api, run: &Value, api_key: &str) -> Result<(), ApiFailure> {
+pub(super) async fn everything(api: &Api, gateway: &str, run: &Value, api_key: &str) -> Result<(), ApiFailure> {
     let customers = api.get("/v1/customers/?limit=1000").await?;
     let fees = api.get("/v1/fees/?limit=1000").await?;
     let invoices = api.get("/v1/invoices/?limit=1000&order_by=created_at:asc").await?;
@@ -22,7 +22,7 @@ pub(super) async fn everything(api: &Api, run: &Value, api_key: &str) -> Result<
         println!("\nInvoice {} to {first}:", text(&invoice["invoice_number"]));
         println!("{}", invoice_table(invoice));
     }
-    println!("{}", ways_on(api.base(), api_key));
+    println!("{}", ways_on(api.base(), gateway, api_key));
     Ok(())
 }
 
@@ -89,7 +89,7 @@ fn invoice_table(invoice: &Value) -> comfy_table::Table {
     shown
 }
 
-fn ways_on(base: &str, api_key: &str) -> String {
+fn ways_on(base: &str, gateway: &str, api_key: &str) -> String {
     let customer = CUSTOMERS[0].0;
     format!(
         "
@@ -98,7 +98,7 @@ docs     {base}/docs     ready?   {base}/readyz
 
 Go on with:
   curl -s {base}/v1/invoices/ -H 'Authorization: Bearer {api_key}'
-  curl -s {base}/v1/events/ -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' \
+  curl -s {gateway}/v1/events/ -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' \
 -d '{{\"transaction_id\": \"mine-'$(date +%s%N)'\", \"external_customer_id\": \"{customer}\", \"code\": \"requests\", \
 \"timestamp\": \"'$(date -u +%FT%TZ)'\"}}'
   curl -s '{base}/v1/customers/{customer}/current_usage?subscription_id={customer}-inference' -H 'Authorization: Bearer {api_key}'

@@ -24,14 +24,15 @@ pub(super) struct Sent {
     duplicates: u64,
 }
 
-pub(super) async fn send_trace(api: &Api) -> Result<Sent, Failure> {
+/// Sends all of it; `gateways`, at least one, by turns.
+pub(super) async fn send_trace(gateways: &[Api]) -> Result<Sent, Failure> {
     let requests = requests()?;
     let bar = terminal::count_bar("streaming events", (requests.len() * EVENTS_PER_REQUEST) as u64);
     let mut senders = JoinSet::new();
     for sender in 0..SENDERS {
         let chunks: Vec<Vec<Request>> =
             requests.chunks(CHUNK).skip(sender).step_by(SENDERS).map(<[Request]>::to_vec).collect();
-        senders.spawn(send_chunks(api.clone(), chunks, bar.clone()));
+        senders.spawn(send_chunks(gateways[sender % gateways.len()].clone(), chunks, bar.clone()));
     }
     let mut total = Sent { requests: requests.len() as u64, ..Sent::default() };
     while let Some(ended) = senders.join_next().await {

@@ -4,7 +4,7 @@
 
 use super::{Purpose, Services};
 use crate::client::{Api, ApiFailure, Credential};
-use crate::configuration::{self, SettingFlags};
+use crate::configuration::{self, Configuration, SettingFlags};
 use crate::data_directory::{self, DataDirectory, Running};
 use crate::failure::Failure;
 use crate::logging;
@@ -33,16 +33,7 @@ impl Access {
         }
         let configured = configuration.admin_secret.as_ref();
         if data_directory::is_held(path)? {
-            let secret = match configured {
-                Some(secret) => Some(secret.clone()),
-                None => data_directory::stored_admin_secret(path)?,
-            };
-            let secret = secret.ok_or_else(|| {
-                let problem = "the process on this data directory has its admin secret from its environment: \
-                               set TOLLGATE_ADMIN_SECRET to the same";
-                Failure::Trouble(problem.to_string())
-            })?;
-            return Ok(Self { url: Running::read(path)?.url, secret, own: None });
+            return Self::running(&configuration);
         }
         let directory = DataDirectory::open(path)?;
         let secret = match configured {
@@ -52,6 +43,24 @@ impl Access {
         };
         let own = Services::start(&configuration, directory, &secret, Purpose::Command).await?;
         Ok(Self { url: own.url().to_string(), secret, own: Some(own) })
+    }
+
+    /// The process that runs on the configured data directory.
+    ///
+    /// # Errors
+    /// When it cannot be found or its secret is not to be had.
+    pub fn running(configuration: &Configuration) -> Result<Self, Failure> {
+        let path = &configuration.data_dir;
+        let secret = match &configuration.admin_secret {
+            Some(secret) => Some(secret.clone()),
+            None => data_directory::stored_admin_secret(path)?,
+        };
+        let secret = secret.ok_or_else(|| {
+            let problem = "the process on this data directory has its admin secret from its environment: \
+                           set TOLLGATE_ADMIN_SECRET to the same";
+            Failure::Trouble(problem.to_string())
+        })?;
+        Ok(Self { url: Running::read(path)?.url, secret, own: None })
     }
 
     /// The API in the operator's name, for all organizations or for one.

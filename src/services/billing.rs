@@ -43,8 +43,7 @@ impl Billing {
         let rater = Rater::new(store.clone());
         let mut inputs = StoreInputs::new(catalog.clone(), rater.clone(), clock.clone());
         if let Some(kafka) = &configuration.kafka {
-            let cuts = LogCuts::new(kafka, store.clone()).map_err(Failure::trouble)?;
-            inputs = inputs.behind_log(cuts, configuration.billing_wait);
+            inputs = inputs.behind_log(LogCuts::new(kafka, store.clone()), configuration.billing_wait);
         }
         let runs = BillingRuns::open(catalog.database().clone(), Arc::new(inputs), clock.clone(), Portions::default());
         let runs = runs.await.map_err(Failure::trouble)?.executing(purpose.executes());

@@ -6,11 +6,11 @@
 //! A process has the parts its [`Purpose`] takes; every process has the catalog, for keys and metrics.
 
 use super::billing::Billing;
-use super::documentation;
 use super::event_store::{EventStoreServer, engine_problem};
 use super::ingestion::{Ingestion, StoreAtHand};
 use super::operations::Readiness;
 use super::purpose::Purpose;
+use super::{documentation, log_routes};
 use crate::configuration::Configuration;
 use crate::data_directory::DataDirectory;
 use crate::failure::Failure;
@@ -109,14 +109,14 @@ impl Parts {
             });
         }
         self.ingestion.add_checks(readiness);
+        // Gateways and aggregators go on with the keys and metrics they know: taking them out of service would stop ingestion.
+        let Some(billing) = &self.billing else { return };
         let database = self.catalog.database().clone();
         readiness.add("ledger", move || {
             let database = database.clone();
             async move { database.ping().await.map_err(|fault| fault.to_string()) }
         });
-        if let Some(billing) = &self.billing {
-            billing.add_checks(readiness);
-        }
+        billing.add_checks(readiness);
     }
 
     /// The routers of all parts as one, with request ids and logs around them.
@@ -124,6 +124,9 @@ impl Parts {
         let mut router = operations;
         if let Some(gateway) = &self.gateway {
             router = router.merge(ingest_gateway::router(gateway.clone()));
+        }
+        if let Some(reader) = self.ingestion.log_reader() {
+            router = router.merge(log_routes::router(reader, self.auth.clone()));
         }
         if let Some(billing) = self.billing.as_ref().filter(|_| self.purpose.serves_api()) {
             let document = documentation::document();
@@ -195,5 +198,5 @@ async fn refuse_to_forget_the_log(store: &EventStore, purpose: Purpose) -> Resul
 
 /// The OpenAPI document of each part.
 pub(super) fn documents() -> Vec<OpenApi> {
-    vec![ingest_gateway::openapi(), catalog::openapi(), rater::openapi(), invoicer::openapi()]
+    vec![ingest_gateway::openapi(), catalog::openapi(), rater::openapi(), invoicer::openapi(), log_routes::openapi()]
 }

@@ -3,7 +3,7 @@
 //! | mode | takes events | stores them |
 //! |---|---|---|
 //! | direct | [`DirectSink`] | the same writer; 2xx once the insert is on disk |
-//! | streaming | [`KafkaSink`]; 2xx once the brokers hold them | [`StreamingWriter`], here or in another process |
+//! | streaming | [`KafkaSink`]; 2xx once the brokers hold them | [`LogFollower`], here or in another process |
 //!
 //! At the end the sink goes first: what it took is in the log, and the writer stores of it what it has read. The rest is read
 //! by the next start, or by another member of the group.
@@ -15,7 +15,7 @@ use super::purpose::Purpose;
 use crate::configuration::Configuration;
 use crate::failure::Failure;
 use aggregator::direct::WriterState;
-use aggregator::streaming::{StreamingConfig, StreamingWriter};
+use aggregator::streaming::{LogFollower, StreamingConfig};
 use aggregator::{DirectConfig, DirectWriter, EventStore, StoreConfig};
 use domain::snapshot::SnapshotCell;
 use event_log::intake::LogIntake;
@@ -43,7 +43,7 @@ pub(super) struct StoreAtHand<'a> {
 pub(super) struct Ingestion {
     direct: Option<DirectWriter>,
     log_in: Option<Arc<KafkaSink>>,
-    log_out: Option<StreamingWriter>,
+    log_out: Option<LogFollower>,
     sink: Option<Arc<dyn EventSink>>,
 }
 
@@ -98,7 +98,7 @@ impl Ingestion {
         if let Some(at_hand) = at_hand.filter(|store| purpose.writes_events(store.journal.is_some())) {
             store_what_direct_mode_left(&at_hand, catalog).await?;
             let config = StreamingConfig { broker_patience: BROKER_PATIENCE, ..StreamingConfig::default() };
-            let writer = StreamingWriter::start(at_hand.config, kafka.clone(), config, catalog.clone()).await;
+            let writer = LogFollower::start(at_hand.config, kafka.clone(), config, catalog.clone()).await;
             ingestion.log_out = Some(writer.map_err(Failure::trouble)?);
         }
         Ok(ingestion)
@@ -115,6 +115,11 @@ impl Ingestion {
     /// Where the gateway hands events to.
     pub(super) fn sink(&self) -> Option<Arc<dyn EventSink>> {
         self.sink.clone()
+    }
+
+    /// The reader of the log, where this process has it.
+    pub(super) fn log_reader(&self) -> Option<LogFollower> {
+        self.log_out.clone()
     }
 
     /// Each end must make progress.

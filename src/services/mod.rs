@@ -1,8 +1,9 @@
 //! How the parts become one program, and how they are taken down.
 //!
-//! Up: address, engine, ledger, store with its writer, routers, listener; [`compose`] alone knows which crate gives what.
-//! Down, in the other order: no new connections, requests under way end, the writer commits what it took, the scheduler and
-//! billing runs stop (the next start resumes them), the ledger closes, the engine ends. Each step has a bound, so that the whole
+//! Up: address, engine, ledger, store, the ends of ingestion, routers, listener; [`compose`] alone knows which crate gives what,
+//! [`purpose`] which parts a process has.
+//! Down, in the other order: no new connections, requests under way end, the scheduler and billing runs stop (the next start
+//! resumes them), the writer commits what it took, the ledger closes, the engine ends. Each step has a bound, so that the whole
 //! takes at most [`Configuration::drain`] and a minute.
 //!
 //! It refuses to hide a part that failed to start: the first failure is the one line the user sees, and whatever was started
@@ -16,6 +17,7 @@ mod event_sink;
 mod event_store;
 mod ingestion;
 mod kafka_sink;
+mod log_routes;
 mod operations;
 mod purpose;
 mod server;

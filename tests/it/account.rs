@@ -26,8 +26,17 @@ impl Account {
 
     /// The same with any fields of an organization.
     pub async fn made_from(server: &Server, organization: Value) -> Self {
-        let made = Caller::admin(server).post("/v1/organizations/", &organization).await;
-        let caller = Caller::key(server, &text(&made["api_key"]["raw_key"]));
+        Self::made_by(Caller::admin(server), organization).await
+    }
+
+    /// A fresh organization of this name, at the server of `admin`.
+    pub async fn opened_at(admin: Caller, name: &str) -> Self {
+        Self::made_by(admin, json!({"name": name})).await
+    }
+
+    async fn made_by(admin: Caller, organization: Value) -> Self {
+        let made = admin.post("/v1/organizations/", &organization).await;
+        let caller = admin.with_key(&text(&made["api_key"]["raw_key"]));
         let mut metrics = Vec::new();
         for code in METRICS {
             let mut body = json!({"code": code, "name": code, "aggregation_type": "sum", "field_name": "tokens"});

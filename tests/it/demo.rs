@@ -1,6 +1,7 @@
 //! `tollgate up --demo`: what a new user sees first.
 
 use crate::harness::Server;
+use crate::log::{borrowed, streaming};
 use crate::wire::Caller;
 use std::process::Command;
 use std::time::Duration;
@@ -41,4 +42,13 @@ async fn the_demo_bills_the_trace_prints_commands_that_work_and_a_second_start_b
     let log = wait_for_demo(&server, 2).await;
     assert!(log.contains("(0 invoices made by this start)"), "{log}");
     assert_eq!(caller.all("/v1/invoices/").await.len(), invoices.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_is_the_same_when_its_events_go_through_the_log() {
+    let mut server = Server::start(&[&borrowed(&streaming())[..], &["--demo"]].concat()).await;
+    let log = wait_for_demo(&server, 1).await;
+    assert!(log.contains("Streamed 19,366 requests as 58,098 events"), "{log}");
+    assert!(log.contains("(4 invoices made by this start)") && log.contains("58,098"), "{log}");
+    assert_eq!(server.terminate(), Some(0), "{}", server.log());
 }

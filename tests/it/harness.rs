@@ -86,6 +86,18 @@ impl Server {
         self.wait_until_ready().await;
     }
 
+    /// The same with other flags from now on.
+    pub async fn restart_with(&mut self, extra: &[&str]) {
+        self.extra = extra.iter().map(ToString::to_string).collect();
+        self.restart().await;
+    }
+
+    /// The same, but only until it answers at all: parts of it may still be taking over from those that were killed.
+    pub async fn restart_until_healthy(&mut self) {
+        self.spawn();
+        self.wait_for("/healthz").await;
+    }
+
     /// Starts the process and does not wait.
     pub fn spawn(&mut self) {
         let log = std::fs::File::options().create(true).append(true).open(self.log_path()).unwrap();
@@ -109,11 +121,16 @@ impl Server {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    async fn wait_until_ready(&mut self) {
+    /// Waits until every part makes progress.
+    pub async fn wait_until_ready(&mut self) {
+        self.wait_for("/readyz").await;
+    }
+
+    async fn wait_for(&mut self, path: &str) {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let deadline = Instant::now() + READY_PATIENCE;
         loop {
-            let answer = http.get(format!("{}/readyz", self.url)).timeout(Duration::from_secs(5)).send().await;
+            let answer = http.get(format!("{}{path}", self.url)).timeout(Duration::from_secs(5)).send().await;
             if answer.is_ok_and(|answer| answer.status() == 200) {
                 return;
             }

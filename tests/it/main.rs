@@ -24,6 +24,7 @@ mod import;
 mod lives;
 mod published_clients;
 mod sandbox;
+mod services;
 mod spine;
 mod starts;
 mod streaming;

@@ -3,11 +3,13 @@
 
 use crate::account::Account;
 use crate::harness::Server;
+use crate::log::{borrowed, streaming};
 use crate::wire::text;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// What is installed; the environment is made anew when this changes.
 const REQUIREMENTS: [&str; 8] = [
@@ -33,8 +35,10 @@ fn run(command: &mut Command, what_to_do: &str) -> String {
     text
 }
 
-/// The Python of an environment with the requirements, made once per target directory.
+/// The Python of an environment with the requirements, made once per target directory, by one test at a time.
 fn python() -> PathBuf {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("published-clients");
     let marker = directory.join("installed");
     let wanted = REQUIREMENTS.join("\n");
@@ -71,12 +75,22 @@ async fn run_clients(server: &Server, key: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn published_clients_send_by_changing_their_base_url_and_every_event_is_billed_once() {
-    let server = Server::start(&["--billing-automatic", "false"]).await;
+    send_and_bill(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn published_clients_see_no_difference_when_their_events_go_through_the_log() {
+    send_and_bill(&streaming()).await;
+}
+
+async fn send_and_bill(log: &[String]) {
+    let server = Server::start(&[&borrowed(log)[..], &["--billing-automatic", "false"]].concat()).await;
     let account = Account::open(&server, "Clients").await;
     let customer = account.customer("acme", "UTC").await;
     account.subscription("acme-inference", &customer, "2026-01-01T00:00:00Z").await;
     run_clients(&server, account.caller.raw_key()).await;
 
+    account.caller.settled().await;
     let events = account.caller.all("/v1/events/").await;
     let mut by_sender: BTreeMap<&str, usize> = BTreeMap::new();
     for event in &events {

@@ -4,10 +4,12 @@
 //! half of the repeats with a new timestamp (in another month, so that billing the wrong copy changes two invoices), some
 //! before their original; the process tree killed again and again while they send. A sender that gets no answer, or a 503, sends
 //! the same batch again, as every client must. Then every id is stored once, as its first accepted copy; the others are
-//! listed; the bill equals the oracle's; every fee is proved, and one deleted row breaks its proof.
+//! listed; the bill equals the oracle's; every fee is proved, and one deleted row breaks its proof. Once with the gateway writing into
+//! the store, once through the log on a real broker.
 
 use crate::account::{Account, METRICS};
 use crate::harness::{Server, output, told, tollgate};
+use crate::log::{borrowed, streaming};
 use crate::oracle::{Bill, Usage};
 use crate::trace::{rfc3339, rows};
 use crate::wire::{Caller, text};
@@ -151,21 +153,44 @@ async fn is_acknowledged(request: reqwest::RequestBuilder, events: usize) -> boo
 }
 
 /// Kills the whole tree at moments of chance until all is sent; returns how often it did while there was something to send.
-async fn kill_while_sending(server: &mut Server, senders: &tokio::task::JoinSet<()>, chance: &mut StdRng) -> usize {
+async fn kill_while_sending(
+    server: &mut Server,
+    is_streaming: bool,
+    senders: &tokio::task::JoinSet<()>,
+    chance: &mut StdRng,
+) -> usize {
     let mut kills = 0;
     let still_sending = |senders: &tokio::task::JoinSet<()>| senders.len() == SENDERS;
     while kills < LEAST_KILLS + 2 && still_sending(senders) {
         tokio::time::sleep(Duration::from_millis(chance.random_range(30..400))).await;
         server.kill_tree();
         kills += 1;
-        server.restart().await;
+        if is_streaming {
+            // Events are taken long before the brokers have noticed that the killed reader of the log is gone.
+            server.restart_until_healthy().await;
+        } else {
+            server.restart().await;
+        }
     }
     kills
 }
 
+/// Kills the tree while the log is being written into the store.
+async fn kill_while_storing(server: &mut Server) {
+    server.wait_until_ready().await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    server.kill_tree();
+    server.restart().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_trace_survives_kills_repeats_and_restamps_and_is_billed_exactly() {
-    from_trace_to_proved_bill(20_231_116).await;
+    from_trace_to_proved_bill(20_231_116, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_trace_survives_kills_also_on_its_way_through_the_log() {
+    from_trace_to_proved_bill(20_231_117, &streaming()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,15 +198,17 @@ async fn the_whole_trace_survives_kills_repeats_and_restamps_and_is_billed_exact
 async fn the_whole_trace_is_billed_exactly_whatever_the_kills() {
     for seed in 0..20 {
         println!("seed {seed}");
-        from_trace_to_proved_bill(seed).await;
+        let flags = if seed % 2 == 0 { Vec::new() } else { streaming() };
+        from_trace_to_proved_bill(seed, &flags).await;
     }
 }
 
-async fn from_trace_to_proved_bill(seed: u64) {
+async fn from_trace_to_proved_bill(seed: u64, log: &[String]) {
     let mut chance = StdRng::seed_from_u64(seed);
     let plan = plan(seed);
     let began = Instant::now();
-    let mut server = Server::start(&["--billing-automatic", "false"]).await;
+    let is_streaming = !log.is_empty();
+    let mut server = Server::start(&[&borrowed(log)[..], &["--billing-automatic", "false"]].concat()).await;
     let account = Account::open(&server, "Trace").await;
     for (customer, timezone, started_at) in CUSTOMERS {
         let id = account.customer(customer, timezone).await;
@@ -193,7 +220,7 @@ async fn from_trace_to_proved_bill(seed: u64) {
     for (number, stream) in plan.streams.iter().cloned().enumerate() {
         senders.spawn(send(account.caller.clone(), stream, seed + number as u64, acknowledged.clone()));
     }
-    let kills = kill_while_sending(&mut server, &senders, &mut chance).await;
+    let kills = kill_while_sending(&mut server, is_streaming, &senders, &mut chance).await;
     while let Some(ended) = senders.join_next().await {
         ended.unwrap();
     }
@@ -201,6 +228,10 @@ async fn from_trace_to_proved_bill(seed: u64) {
     println!("sent through {kills} kills: {:.1?}", began.elapsed());
     assert_eq!(acknowledged.load(Ordering::Relaxed), plan.streams.iter().map(Vec::len).sum::<usize>());
 
+    if is_streaming {
+        kill_while_storing(&mut server).await;
+        account.caller.settled().await;
+    }
     let winners = assert_stored_once_as_first_accepted(&account.caller, &plan).await;
     assert_losers_are_listed(&account.caller, &plan, &winners).await;
     println!("stored and listed: {:.1?}", began.elapsed());

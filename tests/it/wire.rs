@@ -21,24 +21,39 @@ enum Who {
 }
 
 impl Caller {
-    fn new(server: &Server, who: Who) -> Self {
+    fn new(url: &str, who: Who) -> Self {
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
-        Self { http, url: server.url.clone(), who }
+        Self { http, url: url.to_string(), who }
     }
 
     /// Without any credential.
     pub fn nobody(server: &Server) -> Self {
-        Self::new(server, Who::Nobody)
+        Self::new(&server.url, Who::Nobody)
     }
 
     /// With the admin secret.
     pub fn admin(server: &Server) -> Self {
-        Self::new(server, Who::Admin)
+        Self::admin_at(&server.url)
+    }
+
+    /// The same at an address.
+    pub fn admin_at(url: &str) -> Self {
+        Self::new(url, Who::Admin)
     }
 
     /// With an API key.
     pub fn key(server: &Server, key: &str) -> Self {
-        Self::new(server, Who::Key(key.to_string()))
+        Self::key_at(&server.url, key)
+    }
+
+    /// The same at an address.
+    pub fn key_at(url: &str, key: &str) -> Self {
+        Self::new(url, Who::Key(key.to_string()))
+    }
+
+    /// The same caller with a key.
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { who: Who::Key(key.to_string()), ..self.clone() }
     }
 
     /// The raw API key.
@@ -99,14 +114,20 @@ impl Caller {
     }
 
     async fn run_to_end(&self, request: &Value) -> Value {
+        let run = self.ended_run(request).await;
+        assert_eq!(run["status"], "completed", "the billing run failed: {run}");
+        run
+    }
+
+    /// Starts a billing run and returns it as it ended.
+    pub async fn ended_run(&self, request: &Value) -> Value {
         let mut run = self.post("/v1/billing_runs", request).await;
         let path = format!("/v1/billing_runs/{}", text(&run["id"]));
         for _ in 0..1_200 {
-            match run["status"].as_str() {
-                Some("completed") => return run,
-                Some("failed") => panic!("the billing run failed: {run}"),
-                _ => tokio::time::sleep(Duration::from_millis(100)).await,
+            if matches!(run["status"].as_str(), Some("completed" | "failed")) {
+                return run;
             }
+            tokio::time::sleep(Duration::from_millis(100)).await;
             run = self.get(&path).await;
         }
         panic!("the billing run did not end: {run}");

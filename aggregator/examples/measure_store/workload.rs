@@ -74,7 +74,8 @@ impl Workload {
         for row in 0..self.batch as u64 {
             let (event, altered) = match row % 1_000 {
                 // The batch before may still be under way or long committed: both ways of finding repeats are taken.
-                25..45 if number > 0 => (first + row - self.batch as u64, Altered::No),
+                // It is repeated what stood 20 rows earlier there: the same rows are themselves repeats.
+                25..45 if number > 0 => (first + row - 20 - self.batch as u64, Altered::No),
                 500 if number > 0 && number.is_multiple_of(2) => (first - self.batch as u64, Altered::Timestamp),
                 500 if number > 0 => (first - self.batch as u64, Altered::Content),
                 _ => (first + row, Altered::No),

@@ -24,7 +24,7 @@ pub async fn migrate(connection: &Connection) -> Result<(), StoreError> {
     connection.execute_outside_database(&create).await?;
     connection.execute(RECORD_TABLE).await?;
     let found: u32 = connection.fetch_one("SELECT max(version) FROM schema_migrations").await?;
-    let known = MIGRATIONS.iter().map(|(version, _)| *version).max().unwrap_or(0);
+    let known = newest();
     if found > known {
         return Err(StoreError::SchemaTooNew { found, known });
     }
@@ -36,6 +36,28 @@ pub async fn migrate(connection: &Connection) -> Result<(), StoreError> {
         tracing::info!(version, "event store schema migrated");
     }
     Ok(())
+}
+
+/// Looks at the schema without changing it: its version, 0 when there is none yet.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn version(connection: &Connection) -> Result<u32, StoreError> {
+    let is_there = format!(
+        "SELECT toUInt32(count()) FROM system.tables WHERE database = {} AND name = 'schema_migrations'",
+        sql::text(connection.database())
+    );
+    let tables: u32 = connection.fetch_one_outside_database(&is_there).await?;
+    if tables == 0 {
+        return Ok(0);
+    }
+    let found: u32 = connection.fetch_one("SELECT max(version) FROM schema_migrations").await?;
+    let known = newest();
+    if found > known { Err(StoreError::SchemaTooNew { found, known }) } else { Ok(found) }
+}
+
+fn newest() -> u32 {
+    MIGRATIONS.iter().map(|(version, _)| *version).max().unwrap_or(0)
 }
 
 /// Statements without comment lines; none of ours holds a semicolon inside.

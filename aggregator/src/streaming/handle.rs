@@ -34,7 +34,7 @@ impl StreamingWriter {
     ) -> Result<Self, StreamingError> {
         let connection = Connection::new(store);
         crate::schema::migrate(&connection).await?;
-        let shape = topic::ensure(&kafka, config.broker_patience).await?;
+        let shape = topic::ensure_readable(&kafka, config.broker_patience).await?;
         let refused = |error: event_log::KafkaError| StreamingError::Log(error.to_string());
         let dead_letters = DeadLetters::start(&kafka).map_err(refused)?;
         let log = LogConsumer::join(&kafka, &kafka.group).map_err(refused)?;

@@ -8,7 +8,8 @@
 //! 4. [`offsets`]: then the group's offsets are committed, beside the next insert
 //! 5. [`ownership`]: partitions come and go, the store goes and comes; [`recovery`] makes a partition ready, [`claims`] says whose it
 //!    is, [`session`] is this writer's standing
-//! 6. [`frontier`]: the cut of a billing run; [`reprocess`]: reading again; [`lag`], [`shared`]: what operators see
+//! 6. [`follower`]: one epoch after the other, as the log grows; [`belonging`]: do the group's offsets speak of this store?
+//! 7. [`frontier`]: the cut of a billing run; [`reprocess`]: reading again; [`lag`], [`shared`]: what operators see
 //!
 //! # Why each event is stored once
 //! All lines of an id meet in one partition, in order. One writer at a time writes a partition; it knows every id of it (a filter
@@ -38,8 +39,10 @@
 //!
 //! It refuses to skip a record, to commit an offset before its rows are durable, and to guess at a line.
 
+mod belonging;
 mod claims;
 mod dead;
+mod follower;
 mod frontier;
 mod group;
 mod handle;
@@ -54,6 +57,7 @@ mod shared;
 mod task;
 mod types;
 
+pub use follower::{LogFollower, ReadsFrom, reprocess_every_epoch};
 pub use frontier::{CutError, LogCuts};
 pub use handle::StreamingWriter;
 pub use reprocess::{ReprocessFrom, reprocess};

@@ -3,6 +3,7 @@
 use crate::error::StoreError;
 use domain::position::Position;
 use domain::time::Timestamp;
+use event_log::consumer::SESSION;
 use event_log::topic::TopicError;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct StreamingConfig {
     pub recent_ids: usize,
     /// For the brokers to answer at the start.
     pub broker_patience: Duration,
+    /// For a group to be empty: a member that left is gone at once, one that was killed after [`event_log::consumer::SESSION`].
+    pub empty_group_patience: Duration,
 }
 
 impl Default for StreamingConfig {
@@ -31,6 +34,7 @@ impl Default for StreamingConfig {
             linger: Duration::from_millis(50),
             recent_ids: 100_000,
             broker_patience: Duration::from_secs(30),
+            empty_group_patience: SESSION + Duration::from_secs(2),
         }
     }
 }

@@ -45,6 +45,14 @@ impl EventStore {
         Ok(Self { connection, writer: None })
     }
 
+    /// The version of the store's schema, 0 when it has none yet; changes nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be reached or is newer than this program.
+    pub async fn schema_version(&self) -> Result<u32, StoreError> {
+        schema::version(&self.connection).await
+    }
+
     /// The same store for readers in the process of its direct writer: every read sees all that was answered before it began,
     /// also what the writer still keeps in its journal.
     #[must_use]

@@ -13,3 +13,11 @@ const MIGRATIONS: &[&str] = &[include_str!("001_catalog.sql"), include_str!("002
 pub async fn migrate(database: &Database) -> Result<(), DatabaseError> {
     database.migrate(COMPONENT, MIGRATIONS).await
 }
+
+/// Looks at the tables without changing any; their version, 0 when there are none.
+///
+/// # Errors
+/// When they are newer than this program, or the database cannot be read.
+pub async fn version(database: &Database) -> Result<i64, DatabaseError> {
+    database.version_of(COMPONENT, MIGRATIONS).await
+}

@@ -24,6 +24,8 @@ use tokio::time::Instant;
 
 /// `max.message.bytes` of a closed topic: no batch of records is that small.
 const CLOSED_BYTES: usize = 1;
+/// Between two looks at a configuration that was changed just now.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How long a changed configuration takes to reach all brokers, mostly; asking earlier would put empty records into the log.
 const SPREADING: Duration = Duration::from_millis(500);
 
@@ -57,13 +59,16 @@ pub async fn grow(settings: &KafkaSettings, partitions: u16, patience: Duration)
     })?;
     let grown = settings.at_epoch(next, partitions);
     ensure(&grown, patience).await?;
-    Admin::connect(settings, patience)?.close().await?;
+    let admin = Admin::connect(settings, patience)?;
+    admin.close().await?;
+    admin.wait_until_closed().await?;
     let ends = ends(settings, patience).await?;
     tracing::info!(from = settings.topic, to = grown.topic, partitions, "the log has grown");
     Ok(Growth { settings: grown, ends })
 }
 
-/// The settings of the newest epoch there is, from those of any: later topics of the same name are followed.
+/// The settings of the epoch to write to, from those of any: later topics of the same name are followed, each once the one
+/// before it is closed. Until then a growth is under way, and writing to both would part copies of an id.
 ///
 /// # Errors
 /// When the brokers do not answer.
@@ -73,12 +78,63 @@ pub async fn newest(settings: &KafkaSettings, patience: Duration) -> Result<Kafk
 
 async fn found_newest(settings: &KafkaSettings, patience: Duration) -> Result<KafkaSettings, TopicError> {
     let mut newest = settings.clone();
-    while let Some(epoch) = newest.epoch.checked_add(1) {
-        let next = newest.at_epoch(epoch, newest.partitions);
-        let Some(led) = Admin::connect(&next, patience)?.partitions_and_leaders().await? else { break };
-        newest = newest.at_epoch(epoch, led.partitions);
+    while let Some(next) = neighbour(&newest, newest.epoch.checked_add(1), patience).await? {
+        if Admin::connect(&newest, patience)?.is_open().await? {
+            break;
+        }
+        newest = next;
     }
     Ok(newest)
+}
+
+/// The settings of every epoch there is, oldest first, from those of any; of none when no topic is there yet: those given.
+///
+/// # Errors
+/// When the brokers do not answer.
+pub async fn epochs(settings: &KafkaSettings, patience: Duration) -> Result<Vec<KafkaSettings>, TopicError> {
+    explained(settings, found_epochs(settings, patience).await).await
+}
+
+async fn found_epochs(settings: &KafkaSettings, patience: Duration) -> Result<Vec<KafkaSettings>, TopicError> {
+    let mut epochs = Vec::new();
+    let mut earliest = settings.clone();
+    while let Some(before) = neighbour(&earliest, earliest.epoch.checked_sub(1), patience).await? {
+        epochs.insert(0, before.clone());
+        earliest = before;
+    }
+    let is_there = Admin::connect(settings, patience)?.partitions_and_leaders().await?.is_some();
+    let mut latest = settings.clone();
+    let mut later = Vec::new();
+    while let Some(next) = neighbour(&latest, latest.epoch.checked_add(1), patience).await? {
+        later.push(next.clone());
+        latest = next;
+    }
+    if is_there || (epochs.is_empty() && later.is_empty()) {
+        epochs.push(settings.clone());
+    }
+    epochs.extend(later);
+    Ok(epochs)
+}
+
+/// The settings of another epoch, if its topic is there.
+async fn neighbour(
+    settings: &KafkaSettings,
+    epoch: Option<u16>,
+    patience: Duration,
+) -> Result<Option<KafkaSettings>, TopicError> {
+    let Some(epoch) = epoch.filter(|epoch| *epoch > 0) else { return Ok(None) };
+    let other = settings.at_epoch(epoch, settings.partitions);
+    let led = Admin::connect(&other, patience)?.partitions_and_leaders().await?;
+    Ok(led.map(|led| settings.at_epoch(epoch, led.partitions)))
+}
+
+/// Whether the topic is there and takes no more records.
+///
+/// # Errors
+/// When the brokers do not answer.
+pub async fn is_closed(settings: &KafkaSettings, patience: Duration) -> Result<bool, TopicError> {
+    let admin = Admin::connect(settings, patience)?;
+    Ok(admin.partitions_and_leaders().await?.is_some() && !admin.is_open().await?)
 }
 
 /// Where each partition of a closed topic ends for ever; waits until every leader refuses records.
@@ -116,6 +172,17 @@ async fn refuses(client: &FutureProducer, settings: &KafkaSettings, partition: u
 }
 
 impl Admin<'_> {
+    /// Whether the topic is there and takes records.
+    async fn is_open(&self) -> Result<bool, TopicError> {
+        if self.partitions_and_leaders().await?.is_none() {
+            return Ok(false);
+        }
+        let entries = self.entries().await?;
+        let limit =
+            entries.iter().find(|entry| entry.name == "max.message.bytes").and_then(|entry| entry.value.as_ref());
+        Ok(limit.is_none_or(|limit| *limit != CLOSED_BYTES.to_string()))
+    }
+
     /// Makes the topic refuse every record; its other settings stay.
     async fn close(&self) -> Result<(), TopicError> {
         let entries = self.entries().await?;
@@ -131,6 +198,18 @@ impl Admin<'_> {
             Some((_, code)) => Err(self.unusable(KafkaError::AdminOp(code))),
             None => Ok(()),
         }
+    }
+
+    /// A configuration that the brokers took is told by them a moment later.
+    async fn wait_until_closed(&self) -> Result<(), TopicError> {
+        let deadline = Instant::now() + self.patience;
+        while self.is_open().await? {
+            if Instant::now() >= deadline {
+                return Err(self.wrong("does not close: its max.message.bytes stays as it was"));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
     }
 
     fn wrong(&self, problem: &str) -> TopicError {

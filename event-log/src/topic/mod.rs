@@ -1,6 +1,6 @@
 //! The topic of events: created when it is missing, verified when it is there.
 //!
-//! - [`ensure`] for services, [`examine`] for `tollgate check-config`, which changes nothing
+//! - [`ensure`] for gateways, [`ensure_readable`] for aggregators, [`examine`] for `tollgate check-config`, which changes nothing
 //! - `shape.rs`: what a topic must look like
 //! - `growth.rs`: more partitions, as the topic of a new epoch
 //!
@@ -9,7 +9,7 @@
 mod growth;
 mod shape;
 
-pub use growth::{Growth, ends, grow, newest};
+pub use growth::{Growth, ends, epochs, grow, is_closed, newest};
 pub use shape::TopicShape;
 
 use crate::complaints::complaint_about;
@@ -61,15 +61,27 @@ impl TopicError {
 /// # Errors
 /// [`TopicError`] with what to change.
 pub async fn ensure(settings: &KafkaSettings, patience: Duration) -> Result<TopicShape, TopicError> {
-    explained(settings, ensured(settings, patience).await).await
+    explained(settings, ensured(settings, patience, TopicShape::verify).await).await
 }
 
-async fn ensured(settings: &KafkaSettings, patience: Duration) -> Result<TopicShape, TopicError> {
+/// The same for whoever only reads it: it may be closed.
+///
+/// # Errors
+/// [`TopicError`] with what to change.
+pub async fn ensure_readable(settings: &KafkaSettings, patience: Duration) -> Result<TopicShape, TopicError> {
+    explained(settings, ensured(settings, patience, TopicShape::verify_readable).await).await
+}
+
+async fn ensured(
+    settings: &KafkaSettings,
+    patience: Duration,
+    verify: fn(&TopicShape, &KafkaSettings) -> Result<(), TopicError>,
+) -> Result<TopicShape, TopicError> {
     let admin = Admin::connect(settings, patience)?;
     admin.create(&settings.topic).await?;
     admin.create(&settings.dead_letter_topic).await?;
     let shape = admin.describe().await?;
-    shape.verify(settings)?;
+    verify(&shape, settings)?;
     Ok(shape)
 }
 

@@ -54,6 +54,12 @@ impl TopicShape {
         problem.map_or(Ok(()), |problem| Err(TopicError::Wrong { topic: settings.topic.clone(), problem }))
     }
 
+    /// The same of a topic that is only read: it may be closed.
+    pub(super) fn verify_readable(&self, settings: &KafkaSettings) -> Result<(), TopicError> {
+        let taken_for_open = if self.is_closed() { LARGEST_MESSAGE_BYTES } else { self.max_message_bytes };
+        Self { max_message_bytes: taken_for_open, ..self.clone() }.verify(settings)
+    }
+
     fn wrong_numbers(&self, settings: &KafkaSettings) -> Option<String> {
         let Self { partitions, replication, min_insync_replicas, .. } = self;
         if *partitions != settings.partitions {
@@ -147,7 +153,10 @@ mod tests {
         assert!(told(TopicShape { retention_millis: Some(1), ..good.clone() }).contains("retention.ms"));
         assert!(told(TopicShape { retention_bytes: Some(1), ..good.clone() }).contains("retention.bytes"));
         assert!(told(TopicShape { cleanup_policy: "compact".into(), ..good.clone() }).contains("cleanup.policy"));
-        assert!(told(TopicShape { max_message_bytes: 1_000_000, ..good }).contains("max.message.bytes"));
+        assert!(told(TopicShape { max_message_bytes: 1_000_000, ..good.clone() }).contains("max.message.bytes"));
+        let closed = TopicShape { max_message_bytes: 1, ..good };
+        assert!(told(closed.clone()).contains("is closed"));
+        assert!(closed.verify_readable(&settings).is_ok(), "what is in it is still to be read");
     }
 
     #[test]

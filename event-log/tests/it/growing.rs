@@ -63,6 +63,12 @@ async fn the_log_grows_under_traffic_and_every_acknowledged_event_is_in_one_epoc
     assert_eq!(again, Growth { settings: second.clone(), ends: ends.clone() });
     assert!(topic::examine(&first, PATIENCE).await.unwrap_err().to_string().contains("is closed"));
     assert_eq!(topic::newest(&first, PATIENCE).await.unwrap(), second);
+    assert_eq!(topic::epochs(&second, PATIENCE).await.unwrap(), [first.clone(), second.clone()]);
+    // The topic of a third epoch is there, but the second is not closed yet: nobody may write to both.
+    let third = second.at_epoch(3, 18);
+    topic::ensure(&third, PATIENCE).await.unwrap();
+    assert_eq!(topic::newest(&first, PATIENCE).await.unwrap(), second);
+    assert_eq!(topic::epochs(&first, PATIENCE).await.unwrap(), [first.clone(), second.clone(), third]);
 
     let read = |settings: KafkaSettings| tokio::task::spawn_blocking(move || read_all(&settings, 1));
     let (old, new) = (read(first.clone()).await.unwrap(), read(second).await.unwrap());

@@ -57,7 +57,7 @@ impl Bench {
         let name = uuid::Uuid::new_v4().simple().to_string();
         let kafka = KafkaSettings {
             brokers: DevKafka::shared().bootstrap.clone(),
-            topic: format!("events-{name}"),
+            topic: format!("events-{name}-1"),
             dead_letter_topic: format!("events-{name}.dead-letters"),
             group: format!("group-{name}"),
             partitions: PARTITIONS,
@@ -93,6 +93,11 @@ impl Bench {
         events.iter().for_each(|sent| self.expected.add(sent));
     }
 
+    /// An event that was sent by other means.
+    pub fn expect(&mut self, sent: &Sent) {
+        self.expected.add(sent);
+    }
+
     pub async fn void(&mut self, transaction_id: &str) {
         self.log.append_void(self.organization, transaction_id, ACCEPTED_AT).await.unwrap();
         self.expected.voids.insert(transaction_id.to_owned());
@@ -123,7 +128,7 @@ impl Bench {
 
     /// Waits until all that is in the log is in the store.
     pub async fn settled(&self) -> Cut {
-        let cuts = LogCuts::new(&self.kafka, self.store().await).unwrap();
+        let cuts = LogCuts::new(&self.kafka, self.store().await);
         cuts.wait(PATIENCE).await.unwrap()
     }
 

@@ -4,5 +4,6 @@ mod bench;
 
 mod crashes;
 mod exactly_once;
+mod following;
 mod ownership;
 mod zombie;
