@@ -14,7 +14,6 @@ mod trace;
 mod wire;
 
 mod bad_environment;
-mod chaos;
 mod commands;
 mod contract;
 mod demo;
