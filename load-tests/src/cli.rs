@@ -5,6 +5,7 @@
 use crate::audit::Thoroughness;
 use crate::audit::state::State;
 use crate::bench;
+use crate::chaos;
 use crate::client::target::Target;
 use crate::measure::process::Root;
 use crate::profiles::{Demand, Profile};
@@ -39,6 +40,11 @@ enum Command {
     /// The fixed set of measurements, with baselines taken in the same run.
     #[command(after_help = "Example:\n  load-tests bench --tollgate target/release/tollgate --report out")]
     Bench(bench::BenchArgs),
+    /// Load, kill, stop, slow down and cut off a system of its own at random, and audit, bill and prove after each round.
+    #[command(
+        after_help = "Example:\n  load-tests chaos --tollgate target/release/tollgate --rounds 20 --seed 7 --report out"
+    )]
+    Chaos(chaos::ChaosArgs),
     /// The baseline of `bench`: reads every request, looks at nothing, answers as if it had been stored.
     #[command(hide = true)]
     NullServer {
@@ -70,9 +76,15 @@ struct RunArgs {
     /// Length: 500ms, 30s, 5m, 1h.
     #[arg(long, value_parser = duration, default_value = "30s")]
     duration: Duration,
-    /// Base URL of the system under test.
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
-    url: String,
+    /// Base URL of the system under test, or of a gateway; connections are shared out among several.
+    #[arg(long = "url", default_value = "http://127.0.0.1:8080")]
+    urls: Vec<String>,
+    /// Base URL of catalog and usage, where the API is a service apart (default: the first --url).
+    #[arg(long)]
+    api_url: Option<String>,
+    /// Base URL whose /metrics tell of lag and CPU; may be repeated (default: every --url and --api-url).
+    #[arg(long = "metrics-url")]
+    metrics_urls: Vec<String>,
     #[command(flatten)]
     access: AccessArgs,
     /// Each connection sends its next request when the last is answered; no schedule.
@@ -165,6 +177,7 @@ impl Cli {
             Command::Run(args) => execute_run(args).await,
             Command::Audit(args) => execute_audit(args).await,
             Command::Bench(args) => bench::execute(args).await,
+            Command::Chaos(args) => chaos::execute(args).await,
             Command::NullServer { batch } => {
                 bench::null_server::serve(batch).await?;
                 Ok(ExitCode::SUCCESS)
@@ -195,8 +208,11 @@ impl RunArgs {
         }
         let senders = self.senders.unwrap_or(if self.profile == Profile::Single { 200 } else { 32 });
         let thoroughness = self.thoroughness.thoroughness();
+        let url = self.api_url.clone().or_else(|| self.urls.first().cloned()).unwrap_or_default();
         Ok(Options {
-            url: self.url.clone(),
+            metrics_urls: self.metrics_urls(&url),
+            url,
+            ingest_urls: self.urls.clone(),
             access: self.access.access()?,
             profile: self.profile,
             demand: Demand { rate: self.rate, duration: self.duration, batch },
@@ -214,6 +230,19 @@ impl RunArgs {
             samples: self.samples,
             audit: (!self.no_audit).then_some(thoroughness),
         })
+    }
+}
+
+impl RunArgs {
+    fn metrics_urls(&self, api: &str) -> Vec<String> {
+        if !self.metrics_urls.is_empty() {
+            return self.metrics_urls.clone();
+        }
+        let mut urls = self.urls.clone();
+        if !urls.iter().any(|url| url == api) {
+            urls.push(api.to_owned());
+        }
+        urls
     }
 }
 

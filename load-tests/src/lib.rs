@@ -11,12 +11,15 @@
 //! - [`oracle`]: what must be stored and rated; [`audit`]: whether it is
 //! - [`measure`]: latencies, CPU, memory, freshness; [`report`]: table, JSON, HTML
 //! - [`mod@bench`]: the fixed set of measurements, with baselines
+//! - [`chaos`]: the crash matrix
+//! - [`system`]: a system of its own for both
 //! - [`cli`]: the commands
 //!
 //! Invariants checked from outside: I1 (2xx is durable, 4xx stored nothing), I2 (once), I9 (restamped copies are counted).
 
 pub mod audit;
 pub mod bench;
+pub mod chaos;
 pub mod cli;
 pub mod client;
 pub mod drive;
@@ -26,4 +29,5 @@ pub mod profiles;
 pub mod report;
 pub mod run;
 pub mod setup;
+pub mod system;
 pub mod workload;

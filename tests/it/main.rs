@@ -14,6 +14,7 @@ mod trace;
 mod wire;
 
 mod bad_environment;
+mod chaos;
 mod commands;
 mod contract;
 mod demo;

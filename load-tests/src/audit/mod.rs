@@ -83,6 +83,13 @@ async fn volume(api: &Api, state: &State, wanted: &Expectation, report: &mut Aud
     Ok(())
 }
 
+/// What each customer must have used, the probe's last, after an audit has resolved what was unknown.
+#[must_use]
+pub fn expected_usages(state: &State) -> Vec<Usage> {
+    let fates = state.runs.iter().map(|run| Fates::of(&run.stream, &run.outcomes)).collect();
+    expect(state, fates).usages
+}
+
 fn expect(state: &State, fates: Vec<Fates>) -> Expectation {
     let mut usages = vec![Usage::none(); state.customers as usize + 1];
     for (usage, before) in usages.iter_mut().zip(&state.before.usages) {

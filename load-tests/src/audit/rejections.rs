@@ -8,7 +8,7 @@ use serde_json::Value;
 
 const SUMMARY: &str = "/v1/events/rejections/summary";
 /// Reasons that no event of a load test gives cause for.
-const NEVER: [&str; 5] = ["invalid_value", "unmatched", "ambiguous_subscription", "conflict", "dead_letter"];
+const NEVER: [&str; 4] = ["invalid_value", "unmatched", "ambiguous_subscription", "dead_letter"];
 
 /// Compares the counts by reason.
 pub(super) async fn check(
@@ -30,10 +30,18 @@ pub(super) async fn check(
     };
     report.check(Check { what: "copies listed as restamped".into(), expected: range, found: found.to_string(), holds });
     if state.own_organization {
+        report.check(conflicts(count(&body, "conflict"), state.conflicts));
         let others: u64 = NEVER.iter().map(|reason| count(&body, reason)).sum();
         report.check(Check::equal("events refused after acceptance for other reasons", &0, &others));
     }
     Ok(())
+}
+
+/// None where none was sent; else at least those sent: a copy whose answer was lost was sent again.
+fn conflicts(found: u64, sent: u64) -> Check {
+    let expected = if sent == 0 { "0".to_owned() } else { format!("at least {sent}") };
+    let holds = found >= sent && (sent > 0 || found == 0);
+    Check { what: "copies listed as conflicts".into(), expected, found: found.to_string(), holds }
 }
 
 /// Restamped copies counted so far.

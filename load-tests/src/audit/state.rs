@@ -46,6 +46,9 @@ pub struct State {
     pub runs: Vec<Run>,
     /// Events of the freshness probe.
     pub probe: Probe,
+    /// Copies that say something else under a known id, acknowledged: each must be listed as a conflict.
+    #[serde(default)]
+    pub conflicts: u64,
 }
 
 /// Figures from before the first event.
@@ -141,6 +144,7 @@ impl State {
             before,
             runs: Vec::new(),
             probe: Probe::default(),
+            conflicts: 0,
         })
     }
 

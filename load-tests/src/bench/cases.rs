@@ -2,6 +2,7 @@
 
 use super::BenchArgs;
 use super::get_loop::{self, Gets};
+use super::streaming::Streaming;
 use crate::audit::state::State;
 use crate::audit::usage::usage_path;
 use crate::client::connection::Head;
@@ -35,9 +36,14 @@ pub(super) enum Case {
     Echo,
     Singles,
     CurrentUsage,
+    Drain,
+    EndToEnd,
 }
 
-/// In the order in which they are taken: each beside its baseline.
+/// In the order in which they are taken: each beside its baseline. The drain has something to drain after the batches.
+pub(super) const STREAMING: [Case; 6] =
+    [Case::NullSingles, Case::Singles, Case::NullBatches, Case::Minimal, Case::Drain, Case::EndToEnd];
+/// The same of direct ingestion.
 pub(super) const ALL: [Case; 7] =
     [Case::Health, Case::NullSingles, Case::Singles, Case::NullBatches, Case::Minimal, Case::Echo, Case::CurrentUsage];
 
@@ -63,6 +69,8 @@ impl Case {
             Case::Echo => "batches, events echoed",
             Case::Singles => "single events",
             Case::CurrentUsage => "current_usage, one at a time",
+            Case::Drain => "aggregator drains the log",
+            Case::EndToEnd => "batches, until the last event is stored",
         }
     }
 
@@ -76,9 +84,9 @@ impl Case {
     /// What it is compared with.
     pub(super) fn baseline(self) -> Option<Case> {
         match self {
-            Case::Minimal | Case::Echo => Some(Case::NullBatches),
+            Case::Minimal | Case::Echo | Case::EndToEnd => Some(Case::NullBatches),
             Case::Singles => Some(Case::NullSingles),
-            Case::Health | Case::NullBatches | Case::NullSingles | Case::CurrentUsage => None,
+            Case::Health | Case::NullBatches | Case::NullSingles | Case::CurrentUsage | Case::Drain => None,
         }
     }
 
@@ -90,6 +98,10 @@ impl Case {
 /// Everything a measurement needs.
 pub(super) struct Bench {
     target: Target,
+    /// Takes events.
+    ingest: Target,
+    /// The system, where it streams and is ours.
+    pub(super) streaming: Option<Streaming>,
     null: Target,
     key: String,
     population: String,
@@ -109,12 +121,18 @@ impl Bench {
         args: &BenchArgs,
         ground: &Ground,
         wanted: &Wanted,
-        watched: Vec<Root>,
+        (watched, streaming): (Vec<Root>, Option<Streaming>),
         null: Target,
         null_root: Root,
-    ) -> Self {
-        Self {
+    ) -> anyhow::Result<Self> {
+        let ingest = match &streaming {
+            Some(streaming) => Target::parse(&streaming.system.direct_ingest_url())?,
+            None => wanted.target.clone(),
+        };
+        Ok(Self {
             target: wanted.target.clone(),
+            ingest,
+            streaming,
             null,
             key: ground.key.clone(),
             population: wanted.population.clone(),
@@ -127,12 +145,12 @@ impl Bench {
             warm_up: args.warm_up,
             watched,
             null_root,
-        }
+        })
     }
 
     /// Brings caches, connections and compilers of queries to temperature.
     pub(super) async fn warm_up(&mut self, case: Case, state: &mut State) -> anyhow::Result<()> {
-        if !self.warm_up.is_zero() {
+        if !self.warm_up.is_zero() && case != Case::Drain {
             self.take(case, self.warm_up, state).await?;
         }
         Ok(())
@@ -142,16 +160,25 @@ impl Bench {
         self.take(case, self.duration, state).await
     }
 
-    async fn take(&self, case: Case, length: Duration, state: &mut State) -> anyhow::Result<Measurement> {
-        let roots = if case.is_baseline() { vec![self.null_root.clone()] } else { self.watched.clone() };
+    async fn take(&mut self, case: Case, length: Duration, state: &mut State) -> anyhow::Result<Measurement> {
+        let left = self.set_up(case, state).await?;
+        let roots = match &self.streaming {
+            _ if case.is_baseline() => vec![self.null_root.clone()],
+            Some(streaming) => streaming.roots()?,
+            None => self.watched.clone(),
+        };
         let mut meter = Meter::new(roots);
         let (before, own_before, machine) = (meter.read(), own_cpu(), Reading::now());
         let start = Instant::now();
         let (count, latency) = match case {
             Case::Health => self.gets(length, self.single_senders, &["/healthz".to_owned()]).await?,
             Case::CurrentUsage => self.gets(length, 1, &self.usage_paths(length)).await?,
+            Case::Drain => (left, Percentiles::default()),
             _ => self.sends(case, length, state).await?,
         };
+        if let (Case::Drain | Case::EndToEnd, Some(streaming)) = (case, &self.streaming) {
+            streaming.until_stored(state).await?;
+        }
         let elapsed = start.elapsed();
         let own = own_cpu().saturating_sub(own_before);
         let spent = between(&before, &meter.read());
@@ -166,6 +193,18 @@ impl Bench {
             cpu_per_million: costs,
             others: machine.others_since(all),
         })
+    }
+
+    /// Brings the aggregator up or down; answers how many events are left for it to drain.
+    async fn set_up(&mut self, case: Case, state: &State) -> anyhow::Result<u64> {
+        let Some(streaming) = &mut self.streaming else { return Ok(0) };
+        match case {
+            Case::Drain => return streaming.aggregator_begins(state).await,
+            Case::Singles | Case::Minimal | Case::Echo => streaming.without_aggregator(state).await?,
+            Case::EndToEnd | Case::CurrentUsage => streaming.with_aggregator(state).await?,
+            Case::Health | Case::NullBatches | Case::NullSingles => {}
+        }
+        Ok(0)
     }
 
     async fn gets(&self, length: Duration, connections: usize, paths: &[String]) -> anyhow::Result<(u64, Percentiles)> {
@@ -190,13 +229,13 @@ impl Bench {
         (0..1_000).map(|nth| usage_path(&self.population, customer(nth))).collect()
     }
 
-    async fn sends(&self, case: Case, length: Duration, state: &mut State) -> anyhow::Result<(u64, Percentiles)> {
+    async fn sends(&mut self, case: Case, length: Duration, state: &mut State) -> anyhow::Result<(u64, Percentiles)> {
         let single = matches!(case, Case::Singles | Case::NullSingles);
         let stream = self.stream(if single { 1 } else { self.batch });
         let drive = Drive {
             stream: stream.clone(),
             pacing: Pacing::Closed(length),
-            target: if case.is_baseline() { self.null.clone() } else { self.target.clone() },
+            targets: vec![if case.is_baseline() { self.null.clone() } else { self.ingest.clone() }],
             key: self.key.clone(),
             echo: case == Case::Echo,
             senders: if single { self.single_senders } else { self.senders },
@@ -211,6 +250,9 @@ impl Bench {
         }
         let (mut journal, timeline) = running.finish()?;
         let summary = timeline.summary();
+        if let Some(streaming) = self.streaming.as_mut().filter(|_| !case.is_baseline()) {
+            streaming.note_acknowledged(summary.total.acknowledged);
+        }
         if !case.is_baseline() {
             state.runs.push(record(stream, &mut journal, summary.total.retries, 200));
         }

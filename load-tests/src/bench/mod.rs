@@ -4,6 +4,8 @@
 //! - the ceiling of HTTP itself: `GET /healthz` of the system, and a server that reads the same bodies and looks at nothing
 //! - ingestion in batches with `return=minimal`, with echoed events, and one event a request over 200 connections
 //! - one `current_usage` at a time
+//! - of a system that streams (`--streaming`): batches and single events until the brokers hold them, the aggregator draining the
+//!   log, and batches until the last event is stored
 //!
 //! Absolute figures drift with the machine and its other work (shown as "others"); the ratios to the baselines travel.
 //! At the end everything that was sent is audited: a fast wrong answer is worth nothing.
@@ -13,6 +15,7 @@ mod get_loop;
 pub mod null_server;
 mod outcome;
 mod server;
+mod streaming;
 
 use crate::audit::state::State;
 use crate::audit::{self, Thoroughness};
@@ -31,6 +34,7 @@ use outcome::Outcomes;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use streaming::Streaming;
 
 /// Options of `bench`.
 #[derive(Debug, Args)]
@@ -49,6 +53,15 @@ pub struct BenchArgs {
     /// Further arguments of `up`, as one text.
     #[arg(long, requires = "tollgate", default_value = "", allow_hyphen_values = true)]
     up_args: String,
+    /// Measure streaming: gateway, aggregator and API as processes of their own, brokers, engine.
+    #[arg(long, requires = "tollgate", conflicts_with = "up_args")]
+    streaming: bool,
+    /// Brokers for --streaming: 1 or 3.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    brokers: u8,
+    /// The script that starts brokers.
+    #[arg(long, default_value = "deploy/dev-kafka/kafka")]
+    kafka: PathBuf,
     /// Process of a running system: PID or LABEL=PID; may be repeated.
     #[arg(long = "pid", conflicts_with = "tollgate")]
     watched: Vec<Root>,
@@ -89,20 +102,30 @@ pub struct BenchArgs {
 /// # Errors
 /// When one could not be made.
 pub async fn execute(args: BenchArgs) -> anyhow::Result<ExitCode> {
-    let started = match &args.tollgate {
-        None => None,
-        Some(binary) => Some(server::Server::start(binary, args.data_dir.as_deref(), &args.up_args).await?),
+    let (started, mut streams) = match &args.tollgate {
+        Some(binary) if args.streaming => {
+            let folder = args.data_dir.as_deref();
+            (None, Some(Streaming::start(binary, &args.kafka, args.brokers, folder).await?))
+        }
+        Some(binary) => (Some(server::Server::start(binary, args.data_dir.as_deref(), &args.up_args).await?), None),
+        None => (None, None),
     };
-    let (url, access, watched) = match (&started, &args.url) {
-        (Some(server), _) => (server.url.clone(), Access::AdminSecret(server.secret.clone()), vec![server.root()]),
-        (None, Some(url)) => (url.clone(), args.access.access()?, args.watched.clone()),
-        (None, None) => anyhow::bail!("--url or --tollgate is needed"),
+    let (url, access, watched) = match (&started, &streams, &args.url) {
+        (Some(server), ..) => (server.url.clone(), Access::AdminSecret(server.secret.clone()), vec![server.root()]),
+        (_, Some(streaming), _) => {
+            (streaming.system.url(), Access::AdminSecret(streaming.system.secret().to_owned()), Vec::new())
+        }
+        (.., Some(url)) => (url.clone(), args.access.access()?, args.watched.clone()),
+        (None, None, None) => anyhow::bail!("--url or --tollgate is needed"),
     };
     let null = null_server::Child::start(args.batch).await?;
     let (ground, wanted) = ground(&args, &url, access).await?;
     let state = State::begin(&url, &ground, &wanted).await?;
-    let bench = Bench::new(&args, &ground, &wanted, watched, null.target.clone(), null.root());
-    let (outcomes, mut state) = measure(&args, bench, state).await?;
+    if let Some(streaming) = &mut streams {
+        streaming.ask_as(ground.api.clone());
+    }
+    let mut bench = Bench::new(&args, &ground, &wanted, (watched, streams), null.target.clone(), null.root())?;
+    let (outcomes, mut state) = measure(&args, &mut bench, state).await?;
     println!("{}", outcomes.table());
     let thoroughness = Thoroughness { customers: args.audit_customers, settle: Duration::from_secs(60) };
     let report = audit::audit(&ground.api, &mut state, &thoroughness).await?;
@@ -118,6 +141,9 @@ pub async fn execute(args: BenchArgs) -> anyhow::Result<ExitCode> {
     if let Some(server) = started {
         server.stop().await?;
     }
+    if let Some(streaming) = bench.streaming {
+        streaming.stop().await?;
+    }
     Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
@@ -130,6 +156,7 @@ async fn ground(args: &BenchArgs, url: &str, access: Access) -> anyhow::Result<(
         name: format!("Bench {tag}"),
         population: tag,
         customers: args.customers.max(1),
+        interval: "monthly",
         started_at: Timestamp(now.0 - 3_600 * MICROS_PER_SECOND),
         limit: Duration::from_secs(60),
     };
@@ -139,8 +166,9 @@ async fn ground(args: &BenchArgs, url: &str, access: Access) -> anyhow::Result<(
     Ok((ground, wanted))
 }
 
-async fn measure(args: &BenchArgs, mut bench: Bench, mut state: State) -> anyhow::Result<(Outcomes, State)> {
-    let cases: Vec<cases::Case> = cases::ALL.into_iter().filter(|case| case.name().contains(&args.only)).collect();
+async fn measure(args: &BenchArgs, bench: &mut Bench, mut state: State) -> anyhow::Result<(Outcomes, State)> {
+    let offered: &[cases::Case] = if args.streaming { &cases::STREAMING } else { &cases::ALL };
+    let cases: Vec<cases::Case> = offered.iter().copied().filter(|case| case.name().contains(&args.only)).collect();
     let bar = ProgressBar::new(u64::from(args.runs) * cases.len() as u64);
     bar.set_style(ProgressStyle::with_template("{elapsed_precise} {bar:30} {pos}/{len} {msg}")?);
     let mut outcomes = Outcomes::default();

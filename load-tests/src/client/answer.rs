@@ -1,10 +1,11 @@
 //! What an answer to an ingest request proves about the events it carried.
 //!
-//! - 201 with counts that add up: every event is durable (I1).
+//! - 201 with counts that add up, or 204 where the dialect answers so: every event is durable (I1).
 //! - 4xx: nothing of it is stored (I1); 429 may be sent again later.
 //! - 5xx, counts that do not add up, no answer: any part may be stored. Sending the same ids again is safe.
 
 use super::connection::{Received, SendError};
+use crate::workload::encode::Acknowledgement;
 use memchr::memmem;
 use std::time::Duration;
 
@@ -46,17 +47,19 @@ pub enum Verdict {
 
 /// Judges the answer to a request of `events` events.
 #[must_use]
-pub fn judge(sent: Result<Received, SendError>, body: &[u8], events: u64, single: bool) -> Verdict {
+pub fn judge(sent: Result<Received, SendError>, body: &[u8], events: u64, form: Acknowledgement) -> Verdict {
     let received = match sent {
         Ok(received) => received,
         Err(error @ SendError::NotSent(_)) => return Verdict::Later(None, error.to_string()),
         Err(error @ SendError::Unknown(_)) => return Verdict::Unknown(None, error.to_string()),
     };
-    match received.status {
-        201 if single => Verdict::Acknowledged(Counts { ingested: 1, duplicates: 0 }),
-        201 => judge_counts(body, events),
-        429 => Verdict::Later(received.retry_after, shown(received.status, body)),
-        400..500 => Verdict::Refused(shown(received.status, body)),
+    match (received.status, form) {
+        (201, Acknowledgement::Event) => Verdict::Acknowledged(Counts { ingested: 1, duplicates: 0 }),
+        (201, Acknowledgement::Counts) => judge_counts(body, events),
+        // Such answers do not say which of them were known.
+        (204, Acknowledgement::Empty) => Verdict::Acknowledged(Counts { ingested: events, duplicates: 0 }),
+        (429, _) => Verdict::Later(received.retry_after, shown(received.status, body)),
+        (400..500, _) => Verdict::Refused(shown(received.status, body)),
         _ => Verdict::Unknown(received.retry_after, shown(received.status, body)),
     }
 }
@@ -99,10 +102,10 @@ mod tests {
     fn a_201_whose_counts_add_up_acknowledges() {
         let body = br#"{ "ingested": 998, "duplicates":2, "events":[]}"#;
         assert_eq!(
-            judge(received(201), body, 1000, false),
+            judge(received(201), body, 1000, Acknowledgement::Counts),
             Verdict::Acknowledged(Counts { ingested: 998, duplicates: 2 })
         );
-        assert!(matches!(judge(received(201), b"{\"id\":\"x\"}", 1, true), Verdict::Acknowledged(_)));
+        assert!(matches!(judge(received(201), b"{\"id\":\"x\"}", 1, Acknowledgement::Event), Verdict::Acknowledged(_)));
     }
 
     #[test]
@@ -113,18 +116,40 @@ mod tests {
             "",
             "{\"ingested\":990,\"duplicates\":0,\"rejected\":10}",
         ] {
-            assert!(matches!(judge(received(201), body.as_bytes(), 1000, false), Verdict::Unknown(None, _)), "{body}");
+            assert!(
+                matches!(
+                    judge(received(201), body.as_bytes(), 1000, Acknowledgement::Counts),
+                    Verdict::Unknown(None, _)
+                ),
+                "{body}"
+            );
         }
     }
 
     #[test]
+    fn an_empty_answer_acknowledges_where_the_dialect_has_it_and_nowhere_else() {
+        assert!(matches!(judge(received(204), b"", 5, Acknowledgement::Empty), Verdict::Acknowledged(_)));
+        assert!(matches!(judge(received(204), b"", 5, Acknowledgement::Counts), Verdict::Unknown(..)));
+        assert!(matches!(judge(received(201), b"", 5, Acknowledgement::Empty), Verdict::Unknown(..)));
+    }
+
+    #[test]
     fn a_4xx_stored_nothing_and_a_5xx_may_have() {
-        assert!(matches!(judge(received(422), b"{}", 1, false), Verdict::Refused(_)));
-        assert!(matches!(judge(received(429), b"{}", 1, false), Verdict::Later(Some(_), _)));
+        assert!(matches!(judge(received(422), b"{}", 1, Acknowledgement::Counts), Verdict::Refused(_)));
+        assert!(matches!(judge(received(429), b"{}", 1, Acknowledgement::Counts), Verdict::Later(Some(_), _)));
         for status in [500, 502, 503, 302, 200] {
-            assert!(matches!(judge(received(status), b"{}", 1, false), Verdict::Unknown(Some(_), _)), "{status}");
+            assert!(
+                matches!(judge(received(status), b"{}", 1, Acknowledgement::Counts), Verdict::Unknown(Some(_), _)),
+                "{status}"
+            );
         }
-        assert!(matches!(judge(Err(SendError::NotSent("x".into())), b"", 1, false), Verdict::Later(None, _)));
-        assert!(matches!(judge(Err(SendError::Unknown("x".into())), b"", 1, false), Verdict::Unknown(None, _)));
+        assert!(matches!(
+            judge(Err(SendError::NotSent("x".into())), b"", 1, Acknowledgement::Counts),
+            Verdict::Later(None, _)
+        ));
+        assert!(matches!(
+            judge(Err(SendError::Unknown("x".into())), b"", 1, Acknowledgement::Counts),
+            Verdict::Unknown(None, _)
+        ));
     }
 }

@@ -92,6 +92,12 @@ impl Api {
         Self { credential, ..self.clone() }
     }
 
+    /// The same client towards another address.
+    #[must_use]
+    pub fn at(&self, target: Target) -> Self {
+        Self { target, ..self.clone() }
+    }
+
     /// How this client proves who it is.
     #[must_use]
     pub fn credential(&self) -> &Credential {

@@ -36,8 +36,8 @@ pub struct Drive {
     pub stream: Stream,
     /// When.
     pub pacing: Pacing,
-    /// Where to.
-    pub target: Target,
+    /// Where to: connections are shared out among them in turn.
+    pub targets: Vec<Target>,
     /// API key.
     pub key: String,
     /// Whether answers carry the events.
@@ -85,7 +85,9 @@ impl Drive {
     /// # Errors
     /// Any [`DriveError`] but `Lost`.
     pub fn start(self) -> Result<Running, DriveError> {
-        let heads = self.heads()?;
+        let heads = self.targets.iter().map(|target| self.heads(target)).collect::<Result<Vec<Heads>, _>>()?;
+        let aims: Vec<(&Target, &Heads)> = self.targets.iter().zip(&heads).collect();
+        let mut next_aim = aims.iter().cycle();
         let renderer = Renderer::new(&self.stream)?;
         let dispenser = Arc::new(Dispenser::new(self.pacing.clone(), self.stops_at_saturation));
         let timeline = Arc::new(Mutex::new(Timeline::default()));
@@ -93,8 +95,11 @@ impl Drive {
         for thread in 0..self.threads.max(1) {
             // Sender s belongs to thread s modulo threads.
             let count = (self.senders + self.threads.max(1) - 1 - thread) / self.threads.max(1);
-            let sender = || Sender::new(&self, heads.clone(), renderer.clone(), dispenser.clone(), timeline.clone());
-            let senders: Vec<Sender> = (0..count).map(|_| sender()).collect();
+            let mut senders: Vec<Sender> = Vec::with_capacity(count);
+            for (target, heads) in next_aim.by_ref().take(count) {
+                let shared = (renderer.clone(), dispenser.clone(), timeline.clone());
+                senders.push(Sender::new(&self, target, (*heads).clone(), shared));
+            }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let body = move || runtime.block_on(run_all(senders));
             threads.push(std::thread::Builder::new().name(format!("sender-{thread}")).spawn(body)?);
@@ -102,23 +107,25 @@ impl Drive {
         Ok(Running { dispenser, timeline, threads })
     }
 
-    fn heads(&self) -> Result<Heads, DriveError> {
-        let head = |encoding: Encoding| self.head(encoding);
+    fn heads(&self, target: &Target) -> Result<Heads, DriveError> {
+        let head = |encoding: Encoding| self.head(target, encoding);
         Ok(Heads {
             single: head(Encoding::Single)?,
             json: head(Encoding::Json)?,
             json_gzip: head(Encoding::JsonGzip)?,
             ndjson: head(Encoding::Ndjson)?,
             ndjson_zstd: head(Encoding::NdjsonZstd)?,
+            lago: head(Encoding::Lago)?,
+            cloud_events: head(Encoding::CloudEvents)?,
         })
     }
 
-    fn head(&self, encoding: Encoding) -> Result<Head, DriveError> {
+    fn head(&self, target: &Target, encoding: Encoding) -> Result<Head, DriveError> {
         let value = |text: &str| HeaderValue::from_str(text).map_err(|_| DriveError::Header("the API key or host"));
-        let path = format!("{}{}", self.target.prefix, encoding.path());
+        let path = format!("{}{}", target.prefix, encoding.path());
         let path: Uri = path.parse().map_err(|_| DriveError::Header("the path of the URL"))?;
         let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, value(&self.target.authority)?);
+        headers.insert(header::HOST, value(&target.authority)?);
         headers.insert(header::AUTHORIZATION, value(&format!("Bearer {}", self.key))?);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(encoding.content_type()));
         if let Some(compression) = encoding.content_encoding() {
@@ -139,6 +146,8 @@ pub(crate) struct Heads {
     json_gzip: Head,
     ndjson: Head,
     ndjson_zstd: Head,
+    lago: Head,
+    cloud_events: Head,
 }
 
 impl Heads {
@@ -149,6 +158,8 @@ impl Heads {
             Encoding::JsonGzip => &self.json_gzip,
             Encoding::Ndjson => &self.ndjson,
             Encoding::NdjsonZstd => &self.ndjson_zstd,
+            Encoding::Lago => &self.lago,
+            Encoding::CloudEvents => &self.cloud_events,
         }
     }
 }

@@ -5,6 +5,7 @@ use super::journal::{Journal, Timing};
 use super::{Drive, Heads, lock};
 use crate::client::answer::{Counts, Outcome, Verdict, judge};
 use crate::client::connection::Connection;
+use crate::client::target::Target;
 use crate::measure::timeline::{Finished, Timeline};
 use crate::workload::encode::Encoding;
 use crate::workload::render::Renderer;
@@ -43,13 +44,12 @@ struct Delivery {
 impl Sender {
     pub(super) fn new(
         drive: &Drive,
+        target: &Target,
         heads: Heads,
-        renderer: Renderer,
-        dispenser: Arc<Dispenser>,
-        timeline: Arc<Mutex<Timeline>>,
+        (renderer, dispenser, timeline): (Renderer, Arc<Dispenser>, Arc<Mutex<Timeline>>),
     ) -> Self {
         Self {
-            connection: Connection::new(drive.target.clone(), drive.limit),
+            connection: Connection::new(target.clone(), drive.limit),
             heads,
             renderer,
             dispenser,
@@ -124,7 +124,7 @@ impl Sender {
         let outcome = loop {
             let head = self.heads.of(encoding);
             let sent = self.connection.send(head, body.clone(), &mut self.answer).await;
-            let (pause, reason) = match judge(sent, &self.answer, self.batch, encoding == Encoding::Single) {
+            let (pause, reason) = match judge(sent, &self.answer, self.batch, encoding.acknowledgement()) {
                 Verdict::Acknowledged(counts) => {
                     self.take_back(body);
                     return Delivery { outcome: Outcome::Acknowledged, counts, retries };

@@ -23,6 +23,8 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// What the probe needs to know.
 #[derive(Clone, Debug)]
 pub struct Setting {
+    /// Takes events.
+    pub gateway: Api,
     /// Speaks for the organization.
     pub api: Api,
     /// Prefix of transaction ids.
@@ -96,7 +98,7 @@ async fn send(setting: &Setting, name: &str) -> Result<(), ApiError> {
         "transaction_id": name, "code": Kind::Requests.code(), "timestamp": now.to_string(), "properties": {},
         "external_customer_id": customer_name(&setting.population, setting.customer),
     });
-    setting.api.post("/v1/events/", &event, &[201]).await.map(drop)
+    setting.gateway.post("/v1/events/", &event, &[201]).await.map(drop)
 }
 
 async fn requests(setting: &Setting) -> Result<Decimal, ApiError> {

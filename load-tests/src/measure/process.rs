@@ -102,6 +102,12 @@ fn parents() -> Vec<(u32, u32)> {
     pids.filter_map(|pid| Some((pid, Stat::read(pid)?.parent))).collect()
 }
 
+/// A process and all its descendants, parents before their children.
+#[must_use]
+pub fn tree_of(root: u32) -> Vec<u32> {
+    tree(root, &parents())
+}
+
 fn tree(root: u32, parents: &[(u32, u32)]) -> Vec<u32> {
     let mut found = vec![root];
     let mut next = 0;

@@ -30,7 +30,7 @@ pub struct Spent {
 /// Takes samples.
 #[derive(Debug)]
 pub struct Sampler {
-    api: Api,
+    pages: Vec<Api>,
     meter: Meter,
     start: Instant,
     before: Vec<Usage>,
@@ -40,15 +40,15 @@ pub struct Sampler {
 
 impl Sampler {
     /// Reads the state before the run.
-    pub async fn begin(api: Api, mut meter: Meter) -> Self {
+    pub async fn begin(pages: Vec<Api>, mut meter: Meter) -> Self {
         let before = meter.read();
-        let cpu_before = exposed_cpu(&api).await.as_ref().and_then(exposition::cpu_seconds);
-        Self { api, meter, start: Instant::now(), before, cpu_before, samples: Vec::new() }
+        let cpu_before = exposition::cpu_seconds(&exposed(&pages).await);
+        Self { pages, meter, start: Instant::now(), before, cpu_before, samples: Vec::new() }
     }
 
     /// Takes one sample.
     pub async fn sample(&mut self) {
-        let series = exposed_cpu(&self.api).await.unwrap_or_default();
+        let series = exposed(&self.pages).await;
         let mut cpu = between(&self.before, &self.meter.read());
         if cpu.is_empty() {
             cpu.extend(self.exposed_since(&series).map(|spent| ("/metrics".to_owned(), spent)));
@@ -81,6 +81,8 @@ impl Sampler {
     }
 }
 
-async fn exposed_cpu(api: &Api) -> Option<Series> {
-    api.metrics().await.map(|page| exposition::parse(&page))
+/// The series of all pages as one; a page that does not answer is a process that is down.
+async fn exposed(pages: &[Api]) -> Series {
+    let texts = futures::future::join_all(pages.iter().map(Api::metrics)).await;
+    exposition::combined(texts.into_iter().flatten().map(|page| exposition::parse(&page)))
 }

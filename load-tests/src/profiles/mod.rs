@@ -31,7 +31,7 @@ pub enum Profile {
     HotCustomer,
     /// One event a request.
     Single,
-    /// JSON, gzip, NDJSON and zstd in turn.
+    /// JSON, gzip, NDJSON, zstd, Lago and CloudEvents in turn.
     Mixed,
 }
 

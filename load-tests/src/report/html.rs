@@ -3,6 +3,7 @@
 use super::result::RunResult;
 use super::svg::{Chart, Line, Scale, escape};
 use super::table;
+use crate::measure::exposition;
 use crate::measure::ratio::{millis, share};
 use crate::measure::timeline::Second;
 use std::collections::BTreeMap;
@@ -44,7 +45,16 @@ pub fn render(result: &RunResult) -> String {
 }
 
 fn charts(result: &RunResult) -> Vec<Chart> {
-    vec![rates(result), latencies(result), freshness(result), lag(result), cpu(result)]
+    let is_events = |name: &str| name.contains("lag") && !exposition::is_time(name) && !name.contains("records");
+    vec![
+        rates(result),
+        latencies(result),
+        freshness(result),
+        lag(result, "Consumers behind the log, as /metrics tells", "events", is_events),
+        lag(result, "Age of what consumers have not stored, as /metrics tells", "seconds", exposition::is_time),
+        lag(result, "Waiting in memory, as /metrics tells", "bytes", |name| name.contains("bytes")),
+        cpu(result),
+    ]
 }
 
 fn rates(result: &RunResult) -> Chart {
@@ -111,10 +121,10 @@ fn freshness(result: &RunResult) -> Chart {
     }
 }
 
-fn lag(result: &RunResult) -> Chart {
+fn lag(result: &RunResult, title: &str, unit: &str, wanted: fn(&str) -> bool) -> Chart {
     let mut lines: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
     for sample in &result.measured.samples {
-        for (name, value) in &sample.lag {
+        for (name, value) in sample.lag.iter().filter(|(name, _)| wanted(name)) {
             lines.entry(name).or_default().push((sample.at.as_secs_f64(), *value));
         }
     }
@@ -124,12 +134,7 @@ fn lag(result: &RunResult) -> Chart {
         lines.into_iter().map(|(name, points)| Line { name: name.to_owned(), points }).collect();
     ranked.sort_by(|a, b| highest(&b.points).total_cmp(&highest(&a.points)));
     ranked.truncate(6);
-    Chart {
-        title: "Lag, as /metrics tells".into(),
-        unit: "units of the series".into(),
-        scale: Scale::Logarithmic,
-        lines: ranked,
-    }
+    Chart { title: title.into(), unit: unit.into(), scale: Scale::Logarithmic, lines: ranked }
 }
 
 /// CPU seconds a second by process, from neighbouring samples.

@@ -29,8 +29,12 @@ const CLOSED_TICK_NANOS: u64 = 1_000;
 /// All options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Base URL.
+    /// Base URL of catalog and usage.
     pub url: String,
+    /// Base URLs that take events: connections are shared out among them. At least one.
+    pub ingest_urls: Vec<String>,
+    /// Base URLs whose `/metrics` tell of lag and CPU.
+    pub metrics_urls: Vec<String>,
     /// How to get in.
     pub access: Access,
     /// Shape of the load.
@@ -106,6 +110,7 @@ pub async fn run(options: &Options) -> Result<(RunResult, State), RunError> {
         name: format!("Load test {tag}"),
         population,
         customers: options.customers,
+        interval: "monthly",
         started_at: Timestamp(now.0 - SUBSCRIBED_BEFORE_MICROS),
         limit: options.limit,
     };
@@ -116,14 +121,17 @@ pub async fn run(options: &Options) -> Result<(RunResult, State), RunError> {
     let shape = options.profile.shape(&options.demand);
     let (drive, asked) = plan(options, &shape, &ground, &wanted, &tag)?;
     let stream = drive.stream.clone();
+    let gateway = drive.targets.first().map_or_else(|| ground.api.clone(), |target| ground.api.at(target.clone()));
     let probe = options.probe.then(|| freshness::Setting {
+        gateway,
         api: ground.api.clone(),
         prefix: format!("{tag}-p"),
         population: wanted.population.clone(),
         customer: options.customers,
         end: ground.period.1,
     });
-    let watched = watch::Watch { api: ground.api.clone(), meter: Meter::new(options.watched.clone()), probe };
+    let pages = targets(&options.metrics_urls)?.into_iter().map(|target| ground.api.at(target)).collect();
+    let watched = watch::Watch { pages, meter: Meter::new(options.watched.clone()), probe };
     let (mut journal, mut measured, probed) = watch::drive(drive, watched).await?;
     measured.freshness = probed.as_ref().map(watch::freshness_result);
     state.probe = probed.map(|seen| seen.probe).unwrap_or_default();
@@ -185,7 +193,7 @@ fn plan(
     let drive = Drive {
         stream,
         pacing,
-        target: wanted.target.clone(),
+        targets: targets(&options.ingest_urls)?,
         key: ground.key.clone(),
         echo: options.echo,
         senders: options.senders,
@@ -195,6 +203,10 @@ fn plan(
         stops_at_saturation: shape.stops_at_saturation,
     };
     Ok((drive, asked))
+}
+
+fn targets(urls: &[String]) -> Result<Vec<Target>, TargetError> {
+    urls.iter().map(|url| Target::parse(url)).collect()
 }
 
 /// Timestamps spread over the whole schedule: the average distance of two events.

@@ -22,8 +22,8 @@ const SAMPLE: Duration = Duration::from_secs(1);
 /// What to watch besides the senders.
 #[derive(Debug)]
 pub struct Watch {
-    /// For `/metrics`.
-    pub api: Api,
+    /// Whose `/metrics` are read.
+    pub pages: Vec<Api>,
     /// Processes of the system.
     pub meter: Meter,
     /// The freshness probe; absent: none.
@@ -35,7 +35,7 @@ pub struct Watch {
 /// # Errors
 /// Any [`DriveError`].
 pub async fn drive(drive: Drive, watch: Watch) -> Result<(Journal, Measured, Option<Seen>), DriveError> {
-    let mut sampler = Sampler::begin(watch.api, watch.meter).await;
+    let mut sampler = Sampler::begin(watch.pages, watch.meter).await;
     let cpu_before = own_cpu();
     let batch = drive.stream.batch;
     let running = drive.start()?;

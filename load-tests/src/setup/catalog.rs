@@ -18,8 +18,8 @@ pub(super) async fn metrics(api: &Api) -> Result<Vec<String>, ApiError> {
     Ok(ids)
 }
 
-/// Id of the plan.
-pub(super) async fn plan(api: &Api, metrics: &[String]) -> Result<String, ApiError> {
+/// Id of the plan of this interval.
+pub(super) async fn plan(api: &Api, metrics: &[String], interval: &str) -> Result<String, ApiError> {
     let charge = |(kind, metric): (Kind, &String)| {
         let mut properties = json!({"amount": "0.01"});
         if kind == Kind::Users {
@@ -28,10 +28,11 @@ pub(super) async fn plan(api: &Api, metrics: &[String]) -> Result<String, ApiErr
         json!({"billable_metric_id": metric, "charge_model": "standard", "properties": properties})
     };
     let charges: Vec<Value> = Kind::ALL.into_iter().zip(metrics).map(charge).collect();
+    let code = if interval == "monthly" { PLAN.to_owned() } else { format!("{PLAN}_{interval}") };
     let plan = json!({
-        "code": PLAN, "name": "Load test", "interval": "monthly", "currency": "USD", "amount_cents": 0, "charges": charges,
+        "code": code, "name": "Load test", "interval": interval, "currency": "USD", "amount_cents": 0, "charges": charges,
     });
-    find_or_create(api, PLANS, PLAN, &plan).await
+    find_or_create(api, PLANS, &code, &plan).await
 }
 
 fn metric(kind: Kind) -> Value {

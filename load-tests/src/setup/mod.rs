@@ -39,6 +39,8 @@ pub struct Wanted {
     pub population: String,
     /// How many of them; one more is made for the freshness probe.
     pub customers: u32,
+    /// How long a billing period is: `monthly`, `quarterly`.
+    pub interval: &'static str,
     /// Subscriptions begin before the first event: at this instant.
     pub started_at: Timestamp,
     /// Longest time until an answer.
@@ -69,7 +71,7 @@ pub struct Ground {
 pub async fn prepare(wanted: &Wanted, progress: &ProgressBar) -> Result<Ground, ApiError> {
     let entered = organization::enter(wanted).await?;
     let metrics = catalog::metrics(&entered.api).await?;
-    let plan = catalog::plan(&entered.api, &metrics).await?;
+    let plan = catalog::plan(&entered.api, &metrics, wanted.interval).await?;
     let existed = population::create(&entered.api, wanted, &plan, progress).await?;
     let first = read_usage(&entered.api, &wanted.population, 0).await?;
     let baseline = if existed { population::usage(&entered.api, wanted).await? } else { Vec::new() };

@@ -20,6 +20,21 @@ pub enum Encoding {
     Ndjson,
     /// One event a line, zstd.
     NdjsonZstd,
+    /// A batch of Lago's, times as seconds since 1970.
+    Lago,
+    /// A batch of CloudEvents.
+    CloudEvents,
+}
+
+/// What the answer that acknowledges a request looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledgement {
+    /// 201 with the one event.
+    Event,
+    /// 201 with counts.
+    Counts,
+    /// 204.
+    Empty,
 }
 
 /// Fastest level of both algorithms.
@@ -31,6 +46,8 @@ impl Encoding {
     pub fn path(self) -> &'static str {
         match self {
             Encoding::Single => "/v1/events/",
+            Encoding::Lago => "/api/v1/events/batch",
+            Encoding::CloudEvents => "/api/v1/events",
             _ => "/v1/events/batch",
         }
     }
@@ -40,6 +57,7 @@ impl Encoding {
     pub fn content_type(self) -> &'static str {
         match self {
             Encoding::Ndjson | Encoding::NdjsonZstd => "application/x-ndjson",
+            Encoding::CloudEvents => "application/cloudevents-batch+json",
             _ => "application/json",
         }
     }
@@ -51,6 +69,16 @@ impl Encoding {
             Encoding::JsonGzip => Some("gzip"),
             Encoding::NdjsonZstd => Some("zstd"),
             _ => None,
+        }
+    }
+
+    /// What acknowledges it.
+    #[must_use]
+    pub fn acknowledgement(self) -> Acknowledgement {
+        match self {
+            Encoding::Single => Acknowledgement::Event,
+            Encoding::Lago | Encoding::CloudEvents => Acknowledgement::Empty,
+            _ => Acknowledgement::Counts,
         }
     }
 

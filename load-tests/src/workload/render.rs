@@ -16,6 +16,12 @@ pub struct Renderer {
     stream: Stream,
     /// `{"transaction_id":"TAG-`
     head: Vec<u8>,
+    /// `{"specversion":"1.0","source":"TAG","id":"`
+    cloud_head: Vec<u8>,
+    /// `","subject":"POPULATION-c`
+    subject: Vec<u8>,
+    /// `","type":"CODE","time":"` by kind.
+    types: [Vec<u8>; 4],
     /// `","external_customer_id":"POPULATION-c`
     customer: Vec<u8>,
     /// `","external_subscription_id":"POPULATION-s`
@@ -53,10 +59,14 @@ impl Renderer {
         }
         let (tag, population) = (&stream.tag, &stream.population);
         let code = |kind: super::facts::Kind| format!("\",\"code\":\"{}\",\"timestamp\":\"", kind.code()).into_bytes();
+        let kind_type = |kind: super::facts::Kind| format!("\",\"type\":\"{}\",\"time\":\"", kind.code()).into_bytes();
         let region =
             |name: &str| format!(",\"region\":\"{name}\",\"model\":\"standard-2\",\"user\":\"{tag}-u").into_bytes();
         Ok(Self {
-            head: format!("{{\"transaction_id\":\"{tag}-").into_bytes(),
+            head: format!("{{\"transaction_id\":\"{tag}{}", stream.separator()).into_bytes(),
+            cloud_head: format!("{{\"specversion\":\"1.0\",\"source\":\"{tag}\",\"id\":\"").into_bytes(),
+            subject: format!("\",\"subject\":\"{population}-c").into_bytes(),
+            types: super::facts::Kind::ALL.map(kind_type),
             customer: format!("\",\"external_customer_id\":\"{population}-c").into_bytes(),
             subscription: format!("\",\"external_subscription_id\":\"{population}-s").into_bytes(),
             codes: super::facts::Kind::ALL.map(code),
@@ -75,30 +85,28 @@ impl Renderer {
     /// Appends the uncompressed body of `request` to `out`.
     pub fn body(&mut self, request: u64, out: &mut Vec<u8>) {
         let places = self.stream.places_of(request);
-        match self.stream.encoding_of(request) {
-            Encoding::Single => places.for_each(|place| self.event(place, false, out)),
-            Encoding::Ndjson | Encoding::NdjsonZstd => {
-                for place in places {
-                    // These requests also name the subscription, so that both ways of naming are exercised.
-                    self.event(place, true, out);
-                    out.push(b'\n');
-                }
+        let encoding = self.stream.encoding_of(request);
+        let (open, between, close): (&[u8], &[u8], &[u8]) = match encoding {
+            Encoding::Single => (b"", b"", b""),
+            Encoding::Ndjson | Encoding::NdjsonZstd => (b"", b"\n", b"\n"),
+            Encoding::Json | Encoding::JsonGzip | Encoding::Lago => (b"{\"events\":[", b",", b"]}"),
+            Encoding::CloudEvents => (b"[", b",", b"]"),
+        };
+        out.extend_from_slice(open);
+        let (first, names_subscription) = (places.start, self.stream.names_subscription(request));
+        for place in places {
+            if place != first {
+                out.extend_from_slice(between);
             }
-            Encoding::Json | Encoding::JsonGzip => {
-                out.extend_from_slice(b"{\"events\":[");
-                let first = places.start;
-                for place in places {
-                    if place != first {
-                        out.push(b',');
-                    }
-                    self.event(place, false, out);
-                }
-                out.extend_from_slice(b"]}");
+            match encoding {
+                Encoding::CloudEvents => self.cloud_event(place, out),
+                _ => self.event(place, names_subscription, encoding == Encoding::Lago, out),
             }
         }
+        out.extend_from_slice(close);
     }
 
-    fn event(&mut self, place: u64, names_subscription: bool, out: &mut Vec<u8>) {
+    fn event(&mut self, place: u64, names_subscription: bool, epoch: bool, out: &mut Vec<u8>) {
         let copy = self.stream.copy_at(place);
         let facts = self.stream.facts(copy.seq);
         out.extend_from_slice(&self.head);
@@ -110,8 +118,36 @@ impl Renderer {
             padded(facts.customer.into(), 6, out);
         }
         out.extend_from_slice(&self.codes[facts.kind as usize]);
-        self.timestamp(copy, out);
+        if epoch {
+            self.epoch(copy, out)
+        } else {
+            self.timestamp(copy, out)
+        }
+        out.extend_from_slice(b",\"properties\":{\"amount\":");
         self.properties(facts, out);
+    }
+
+    fn cloud_event(&mut self, place: u64, out: &mut Vec<u8>) {
+        let copy = self.stream.copy_at(place);
+        let facts = self.stream.facts(copy.seq);
+        out.extend_from_slice(&self.cloud_head);
+        padded(copy.seq, 12, out);
+        out.extend_from_slice(&self.subject);
+        padded(facts.customer.into(), 6, out);
+        out.extend_from_slice(&self.types[facts.kind as usize]);
+        self.timestamp(copy, out);
+        // The same text as `properties` of the other dialects: it is what content is compared by.
+        out.extend_from_slice(b",\"data\":{\"amount\":");
+        self.properties(facts, out);
+    }
+
+    /// Seconds since 1970 with six decimals, as a string: a number would lose some in clients that read floats.
+    fn epoch(&self, copy: Copy, out: &mut Vec<u8>) {
+        let at = self.stream.timestamp(copy);
+        out.extend_from_slice(itoa::Buffer::new().format(at.0.div_euclid(MICROS_PER_SECOND)).as_bytes());
+        out.push(b'.');
+        padded(at.0.rem_euclid(MICROS_PER_SECOND).unsigned_abs(), 6, out);
+        out.push(b'"');
     }
 
     fn timestamp(&mut self, copy: Copy, out: &mut Vec<u8>) {
@@ -122,8 +158,8 @@ impl Renderer {
         out.extend_from_slice(b"Z\"");
     }
 
+    /// What follows `{"amount":`, to the end of the event.
     fn properties(&self, facts: Facts, out: &mut Vec<u8>) {
-        out.extend_from_slice(b",\"properties\":{\"amount\":");
         number(facts.value, out);
         // Both are below the lengths of their arrays by construction of the facts.
         out.extend_from_slice(&self.regions[usize::from(facts.region)]);
@@ -230,6 +266,30 @@ mod tests {
             assert_says(&event, &stream, place);
             let customer = stream.facts(place).customer;
             assert_eq!(event["external_subscription_id"], stream.subscription_id(customer));
+        }
+    }
+
+    #[test]
+    fn every_dialect_says_the_same_of_an_event_under_the_same_id() {
+        let mut stream = sample(Slots::repeating(3), 3);
+        stream.encodings = vec![Encoding::Lago, Encoding::CloudEvents];
+        let lago: Json = serde_json::from_str(&rendered(&stream, 4)).unwrap();
+        for (event, place) in lago["events"].as_array().unwrap().iter().zip(stream.places_of(4)) {
+            let mut event = event.clone();
+            let (seconds, micros) = event["timestamp"].as_str().unwrap().split_once('.').unwrap();
+            let at = seconds.parse::<i64>().unwrap() * MICROS_PER_SECOND + micros.parse::<i64>().unwrap();
+            event["timestamp"] = Timestamp(at).to_string().into();
+            assert_says(&event, &stream, place);
+            assert_eq!(event["external_subscription_id"], Json::Null);
+        }
+        let cloud: Json = serde_json::from_str(&rendered(&stream, 5)).unwrap();
+        for (event, place) in cloud.as_array().unwrap().iter().zip(stream.places_of(5)) {
+            let id = format!("{} {}", event["source"].as_str().unwrap(), event["id"].as_str().unwrap());
+            let as_contract = serde_json::json!({
+                "transaction_id": id, "external_customer_id": event["subject"], "code": event["type"],
+                "timestamp": event["time"], "properties": event["data"],
+            });
+            assert_says(&as_contract, &stream, place);
         }
     }
 

@@ -93,13 +93,28 @@ impl Stream {
     /// The transaction id of an event.
     #[must_use]
     pub fn transaction_id(&self, seq: u64) -> String {
-        format!("{}-{seq:012}", self.tag)
+        format!("{}{}{seq:012}", self.tag, self.separator())
+    }
+
+    /// Between tag and number: a space where requests are CloudEvents as well, whose ids are made of source, space and id; so
+    /// copies of an event have one id in all dialects.
+    #[must_use]
+    pub fn separator(&self) -> char {
+        if self.encodings.contains(&Encoding::CloudEvents) { ' ' } else { '-' }
+    }
+
+    /// Whether this request names the subscription beside the customer: NDJSON and Lago's form do, so that both ways of
+    /// naming are exercised. Not where events are repeated: a copy that names another would say something else.
+    #[must_use]
+    pub fn names_subscription(&self, request: u64) -> bool {
+        let names = [Encoding::Ndjson, Encoding::NdjsonZstd, Encoding::Lago].contains(&self.encoding_of(request));
+        names && self.slots == Slots::Fresh
     }
 
     /// The number of the event with this transaction id; `None` when it is of another run.
     #[must_use]
     pub fn seq_of(&self, transaction_id: &str) -> Option<u64> {
-        let digits = transaction_id.strip_prefix(self.tag.as_str())?.strip_prefix('-')?;
+        let digits = transaction_id.strip_prefix(self.tag.as_str())?.strip_prefix(self.separator())?;
         let seq = digits.parse().ok()?;
         (self.transaction_id(seq) == transaction_id).then_some(seq)
     }

@@ -16,6 +16,8 @@ use std::time::Duration;
 pub(crate) fn options(system: &System, profile: Profile) -> Options {
     Options {
         url: system.url.clone(),
+        ingest_urls: vec![system.url.clone()],
+        metrics_urls: vec![system.url.clone()],
         access: Access::AdminSecret("secret".into()),
         profile,
         demand: Demand { rate: 8_000, duration: Duration::from_millis(500), batch: 100 },

@@ -57,6 +57,8 @@ fn router(inner: Arc<Inner>) -> Router {
         .route("/v1/organizations/current", get(current_organization))
         .route("/v1/events/", post(single).get(list_events))
         .route("/v1/events/batch", post(batch))
+        .route("/api/v1/events", post(cloud_events))
+        .route("/api/v1/events/batch", post(lago))
         .route("/v1/events/volume", get(volume))
         .route("/v1/events/rejections/summary", get(rejections))
         .route("/v1/events/{id}", get(one_event))
@@ -129,6 +131,36 @@ async fn batch(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Bytes)
         Taken::Stored { ingested, duplicates } => {
             answer(201, &json!({"ingested": ingested, "duplicates": duplicates, "events": echoed}))
         }
+        Taken::Failed => answer(503, &json!({"detail": "may have kept part"})),
+        Taken::Refused => answer(422, &json!({"detail": "refused"})),
+    }
+}
+
+async fn lago(State(inner): State<Arc<Inner>>, body: Bytes) -> Answer {
+    let mut events = serde_json::from_slice::<Value>(&body).unwrap()["events"].as_array().unwrap().clone();
+    for event in &mut events {
+        let (seconds, micros) = event["timestamp"].as_str().unwrap().split_once('.').unwrap();
+        let at = seconds.parse::<i64>().unwrap() * 1_000_000 + micros.parse::<i64>().unwrap();
+        event["timestamp"] = json!(domain::time::Timestamp(at).to_string());
+    }
+    take_foreign(&inner, events)
+}
+
+async fn cloud_events(State(inner): State<Arc<Inner>>, body: Bytes) -> Answer {
+    let events: Vec<Value> = serde_json::from_slice(&body).unwrap();
+    let contract = |event: &Value| {
+        let id = format!("{} {}", event["source"].as_str().unwrap(), event["id"].as_str().unwrap());
+        json!({
+            "transaction_id": id, "external_customer_id": event["subject"], "code": event["type"],
+            "timestamp": event["time"], "properties": event["data"],
+        })
+    };
+    take_foreign(&inner, events.iter().map(contract).collect())
+}
+
+fn take_foreign(inner: &Inner, events: Vec<Value>) -> Answer {
+    match inner.store.lock().unwrap().take(events) {
+        Taken::Stored { .. } => StatusCode::NO_CONTENT.into_response(),
         Taken::Failed => answer(503, &json!({"detail": "may have kept part"})),
         Taken::Refused => answer(422, &json!({"detail": "refused"})),
     }
