@@ -25,8 +25,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Records read ahead: 64 of at most 256 KiB keep the writer busy and hold 16 MiB.
 const READ_AHEAD_RECORDS: usize = 64;
-/// A member that is not heard of for so long loses its partitions: how long events wait after a `kill -9`. The least that brokers
-/// take by default (`group.min.session.timeout.ms`); twelve heartbeats.
+/// A member that is not heard of for so long loses its partitions: how long events wait after a `kill -9` for another member, or
+/// for itself when it has no name (`kafka.instance`). The least that brokers take by default (`group.min.session.timeout.ms`);
+/// twelve heartbeats.
 pub const SESSION: Duration = Duration::from_secs(6);
 
 /// What the log hands out next.
@@ -116,6 +117,8 @@ pub struct LogConsumer {
     owned: HashMap<u16, u64>,
     heard: Heard,
     stop: Arc<AtomicBool>,
+    /// Told when the polling thread has left the group and ended.
+    ended: Option<oneshot::Receiver<()>>,
     topic: String,
 }
 
@@ -134,9 +137,15 @@ impl LogConsumer {
         consumer.subscribe(&[&settings.topic])?;
         let (consumer, stop) = (Arc::new(consumer), Arc::new(AtomicBool::new(false)));
         let poller = Poller::new(Arc::clone(&consumer), records_in, Arc::clone(&stop), heard.clone(), numbers, changed);
+        let (ending, ended) = oneshot::channel();
+        let poll = move || {
+            poller.run();
+            // Whoever waits may have gone.
+            let _ = ending.send(());
+        };
         std::thread::Builder::new()
             .name("log-reader".into())
-            .spawn(move || poller.run())
+            .spawn(poll)
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
         Ok(Self {
             consumer,
@@ -147,8 +156,21 @@ impl LogConsumer {
             owned: HashMap::new(),
             heard,
             stop,
+            ended: Some(ended),
             topic: settings.topic.clone(),
         })
+    }
+
+    /// Leaves the group: returns when the brokers have been told, so that others get its partitions at once.
+    pub async fn leave(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // The thread must not wait for somebody to take its news.
+        self.changes.close();
+        while self.changes.try_recv().is_ok() {}
+        if let Some(ended) = self.ended.take() {
+            // An error means that the thread has ended, which is what was asked for.
+            let _ = ended.await;
+        }
     }
 
     /// The next record or rebalance; `None` when the reader ended. Nothing is lost when the future is dropped.
@@ -247,6 +269,10 @@ impl Drop for LogConsumer {
 fn member(settings: &KafkaSettings, group: &str) -> rdkafka::ClientConfig {
     let mut config = settings.client();
     config.set("group.id", group);
+    if let Some(instance) = &settings.instance {
+        // A name an epoch: a member that comes back under its name is given what it had, and that must be of this topic.
+        config.set("group.instance.id", format!("{instance}-{}", settings.epoch));
+    }
     config.set("enable.auto.commit", "false");
     config.set("enable.auto.offset.store", "false");
     config.set("auto.offset.reset", "earliest");

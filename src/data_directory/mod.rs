@@ -119,6 +119,25 @@ impl DataDirectory {
         &self.path
     }
 
+    /// A name for the process that has this directory, the same at each start, and another one for a copy of the directory.
+    ///
+    /// # Errors
+    /// When the directory cannot be looked at.
+    pub fn instance(&self) -> Result<String, DataDirectoryError> {
+        use std::os::unix::ffi::OsStrExt;
+        use std::os::unix::fs::MetadataExt;
+        let unusable = |path: &Path| DataDirectoryError::unusable(path);
+        let found = self.path.metadata().map_err(unusable(&self.path))?;
+        let host = nix::unistd::gethostname().map_err(|fault| unusable(&self.path)(fault.into()))?;
+        let mut identity = blake3::Hasher::new();
+        for part in [host.as_bytes(), self.path.as_os_str().as_bytes(), &found.dev().to_le_bytes()] {
+            identity.update(part).update(&[0]);
+        }
+        identity.update(&found.ino().to_le_bytes());
+        // 64 bits: two of a thousand directories share a name once in 10^13 installations.
+        Ok(format!("up-{}", &identity.finalize().to_hex()[..16]))
+    }
+
     /// The journal of answered events.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
@@ -215,6 +234,14 @@ mod tests {
         drop(first);
         assert!(!is_held(directory.path()).unwrap());
         DataDirectory::open(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn its_name_is_the_same_at_each_start_and_not_that_of_another_directory() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let name = |path: &Path| DataDirectory::open(path).unwrap().instance().unwrap();
+        assert_eq!(name(one.path()), name(&one.path().join(".")));
+        assert_ne!(name(one.path()), name(other.path()));
     }
 
     #[test]

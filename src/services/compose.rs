@@ -68,7 +68,9 @@ impl Parts {
         if let Some(store) = store.as_ref().filter(|_| configuration.kafka.is_none() && purpose.reads_usage()) {
             refuse_to_forget_the_log(store, purpose).await?;
         }
+        let instance = ground.directory.map(DataDirectory::instance).transpose()?;
         let at_hand = ground.event_store.zip(store.as_ref()).map(|(server, store)| StoreAtHand {
+            instance,
             config: server.config(),
             store,
             // What is embedded lies in the data directory, and so does its journal.

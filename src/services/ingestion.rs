@@ -36,6 +36,8 @@ pub(super) struct StoreAtHand<'a> {
     pub(super) store: &'a EventStore,
     /// Where the direct writer keeps what it has answered and not stored; present where the store is embedded.
     pub(super) journal: Option<PathBuf>,
+    /// A name that this process has at each start, if it has one.
+    pub(super) instance: Option<String>,
 }
 
 /// The ends of the way into the store that this process has.
@@ -73,7 +75,7 @@ impl Ingestion {
         let Some(at_hand) = at_hand.filter(|store| purpose.writes_events(store.journal.is_some())) else {
             return Ok(Self::default());
         };
-        let StoreAtHand { config, store, journal } = at_hand;
+        let StoreAtHand { config, store, journal, .. } = at_hand;
         let limits = DirectConfig { max_bytes: configuration.ingest_memory_bytes, journal, ..DirectConfig::default() };
         let writer = DirectWriter::start(config, limits, catalog.clone()).await.map_err(Failure::trouble)?;
         let readers = store.clone().behind(writer.progress());
@@ -97,8 +99,10 @@ impl Ingestion {
         }
         if let Some(at_hand) = at_hand.filter(|store| purpose.writes_events(store.journal.is_some())) {
             store_what_direct_mode_left(&at_hand, catalog).await?;
+            let mut kafka = kafka.clone();
+            kafka.instance = kafka.instance.or(at_hand.instance);
             let config = StreamingConfig { broker_patience: BROKER_PATIENCE, ..StreamingConfig::default() };
-            let writer = LogFollower::start(at_hand.config, kafka.clone(), config, catalog.clone()).await;
+            let writer = LogFollower::start(at_hand.config, kafka, config, catalog.clone()).await;
             ingestion.log_out = Some(writer.map_err(Failure::trouble)?);
         }
         Ok(ingestion)

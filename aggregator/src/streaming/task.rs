@@ -152,6 +152,7 @@ impl WriterTask {
             }
         }
         self.leave().await;
+        self.log.leave().await;
     }
 
     fn is_done(&self) -> bool {

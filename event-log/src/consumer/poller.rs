@@ -21,6 +21,10 @@ const ROOM_LOOK: Duration = Duration::from_millis(5);
 /// A writer that has no room for so long is waited for by polling with fetching paused. Before that nothing is paused: a pause
 /// throws away what librdkafka has fetched ahead, which then crosses the network again.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
+/// Longest wait for fetching to end when this member leaves.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+/// After fetching has ended the brokers are told on librdkafka's own thread, within a millisecond or two; it says nothing of it.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// A rebalance, numbered from 1.
 pub(super) struct Change {
@@ -141,6 +145,10 @@ impl Poller {
 
     pub(super) fn run(mut self) {
         while !self.stop.load(Ordering::Relaxed) && !self.records.is_closed() {
+            if let Some((error, reason)) = self.consumer.client().fatal_error() {
+                tracing::error!(%error, reason, "the log's reader ends: does another process have the same kafka.instance?");
+                return;
+            }
             if self.full_since.is_some_and(|since| since.elapsed() < PAUSE_AFTER) {
                 std::thread::sleep(ROOM_LOOK);
             } else {
@@ -149,6 +157,30 @@ impl Poller {
             self.heard.polled();
             self.hand_out();
             self.pause_or_resume();
+        }
+        self.leave();
+    }
+
+    /// Tells the brokers that this member goes. Only closing would not do: a member with a name keeps its place then, and its
+    /// partitions would wait for it as after a crash.
+    fn leave(&self) {
+        self.consumer.unsubscribe();
+        let until = Instant::now() + LEAVE_WITHIN;
+        let has_partitions = || self.consumer.assignment().is_ok_and(|assigned| assigned.count() > 0);
+        while has_partitions() && Instant::now() < until {
+            self.serve(POLL);
+        }
+        self.serve(FAREWELL);
+    }
+
+    /// Lets librdkafka make its callbacks; a record that still comes is read again by the next owner.
+    fn serve(&self, length: Duration) {
+        let until = Instant::now() + length;
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            if let Some(Err(error)) = self.consumer.poll(left) {
+                tracing::debug!(%error, "while leaving the log's group");
+                std::thread::sleep(ROOM_LOOK);
+            }
         }
     }
 

@@ -7,8 +7,15 @@ use std::time::Duration;
 
 /// Longest name of a topic; Kafka's own limit.
 const MAX_TOPIC_CHARS: usize = 249;
+/// Kafka's limit of 249 less '-' and an epoch, with room to spare.
+const MAX_INSTANCE_CHARS: usize = 240;
 /// Longest linger: past a second, a single request waits longer than clients expect of any write.
 const MAX_LINGER_MS: u64 = 1_000;
+
+/// What Kafka takes in names.
+fn is_name(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
 
 impl KafkaSettings {
     /// Checks that the settings fit together and into `answer_within`, the least time that a request is left to end.
@@ -49,8 +56,7 @@ impl KafkaSettings {
     fn check_topics(&self, problems: &mut Vec<SettingsError>) {
         let mut refuse = |key, reason: &str| problems.push(SettingsError::new(key, reason));
         for (key, topic) in [("topic", &self.topic), ("dead_letter_topic", &self.dead_letter_topic)] {
-            let is_name = topic.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-            if topic.is_empty() || topic.len() > MAX_TOPIC_CHARS || !is_name {
+            if topic.is_empty() || topic.len() > MAX_TOPIC_CHARS || !is_name(topic) {
                 refuse(key, "takes 1 to 249 letters, digits, '.', '_' and '-'");
             }
         }
@@ -59,6 +65,9 @@ impl KafkaSettings {
         }
         if self.topic == self.dead_letter_topic {
             refuse("dead_letter_topic", "must not be the topic of events: dead letters would be read as events again");
+        }
+        if self.instance.as_ref().is_some_and(|instance| instance.len() > MAX_INSTANCE_CHARS || !is_name(instance)) {
+            refuse("instance", "takes at most 240 letters, digits, '.', '_' and '-'");
         }
         if self.partitions == 0 {
             refuse("partitions", "must be at least 1");
@@ -170,6 +179,9 @@ mod tests {
         assert_eq!(keys(&KafkaSettings { topic: "a b-1".into(), ..settings() }), ["topic"]);
         assert_eq!(keys(&KafkaSettings { epoch: 2, ..settings() }), ["topic"]);
         assert_eq!(keys(&KafkaSettings { dead_letter_topic: settings().topic, ..settings() }), ["dead_letter_topic"]);
+        for wrong in ["a b".to_owned(), "n".repeat(241)] {
+            assert_eq!(keys(&KafkaSettings { instance: Some(wrong), ..settings() }), ["instance"]);
+        }
         let fragile = KafkaSettings { replication: 3, min_insync_replicas: 3, ..settings() };
         assert_eq!(keys(&fragile), ["min_insync_replicas"]);
     }

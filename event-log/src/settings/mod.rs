@@ -31,6 +31,9 @@ pub struct KafkaSettings {
     pub dead_letter_topic: String,
     /// Consumer group that all aggregators of one event store share: its committed offsets say how far the store is.
     pub group: String,
+    /// Name of this aggregator in its group, the same at each start: one that was killed then gets its partitions back at once.
+    /// No two running processes may have the same. None: another start is another member.
+    pub instance: Option<String>,
     /// Partitions of the topic when it is created; verified when it exists.
     pub partitions: u16,
     /// Replicas when it is created; 0 takes the brokers' default.
@@ -147,6 +150,7 @@ impl Default for KafkaSettings {
             epoch: 1,
             dead_letter_topic: "tollgate-dead-letters".into(),
             group: "tollgate-aggregator".into(),
+            instance: None,
             partitions: 6,
             replication: 0,
             min_insync_replicas: 0,

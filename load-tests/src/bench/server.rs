@@ -1,6 +1,7 @@
 //! A system of its own for the bench: `tollgate up` on an empty data directory, stopped at the end.
 
-use crate::measure::process::Root;
+use crate::measure::process::{Root, tree_of};
+use crate::system::process::signal;
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -103,8 +104,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // After a failure it may still run: nobody needs its data any more. After `stop` both calls find it gone.
-        let _ = self.process.kill();
+        // After a failure it may still run: nobody needs its data any more. After `stop` all of it is gone, and so is its
+        // id from the tree: it has been waited for.
+        if matches!(self.process.try_wait(), Ok(None)) {
+            for pid in tree_of(self.process.id()).into_iter().rev() {
+                let _ = signal(pid, Signal::SIGKILL);
+            }
+        }
         let _ = self.process.wait();
         if let Some(folder) = &self.temporary {
             let _ = std::fs::remove_dir_all(folder);

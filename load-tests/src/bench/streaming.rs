@@ -23,8 +23,18 @@ pub(super) struct Streaming {
     pub(super) system: System,
     api: Option<Api>,
     acknowledged: u64,
-    folder: PathBuf,
-    owned: bool,
+    // Dropped after the system that writes into it.
+    _owned: Option<Owned>,
+}
+
+/// A folder of the bench's own: what is measured is printed, nobody needs the events any more.
+struct Owned(PathBuf);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // One that was never made is gone as well.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 impl Streaming {
@@ -36,12 +46,13 @@ impl Streaming {
         folder: Option<&Path>,
     ) -> anyhow::Result<Self> {
         let temporary = std::env::temp_dir().join(format!("tollgate-bench-{}", std::process::id()));
-        let (folder, owned) = (folder.map_or(temporary, Path::to_owned), folder.is_none());
+        let owned = folder.is_none().then(|| Owned(temporary.clone()));
+        let folder = folder.map_or(temporary, Path::to_owned);
         let roles = vec![Role::Api, Role::Aggregator, Role::Gateway];
         let shape = Shape { roles, store_apart: true, brokers: Some(brokers), proxies: false };
         let (tollgate, kafka) = (tollgate.to_owned(), kafka.to_owned());
-        let system = System::start(&shape, &Parts { tollgate, kafka, folder: folder.clone(), seed: 0 }).await?;
-        Ok(Self { system, api: None, acknowledged: 0, folder, owned })
+        let system = System::start(&shape, &Parts { tollgate, kafka, folder, seed: 0 }).await?;
+        Ok(Self { system, api: None, acknowledged: 0, _owned: owned })
     }
 
     /// Who asks what is stored.
@@ -94,14 +105,5 @@ impl Streaming {
 
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
         self.system.stop_in_order().await
-    }
-}
-
-impl Drop for Streaming {
-    fn drop(&mut self) {
-        if self.owned {
-            // What is measured is printed; nobody needs the events any more.
-            let _ = std::fs::remove_dir_all(&self.folder);
-        }
     }
 }

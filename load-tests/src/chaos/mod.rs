@@ -106,15 +106,37 @@ pub async fn run(args: &ChaosArgs) -> anyhow::Result<ChaosReport> {
     println!("chaos --seed {seed} --rounds {}; data and logs: {}", args.rounds, folder.display());
     let systems: Vec<Topology> = if args.systems.is_empty() { all_systems() } else { args.systems.clone() };
     let mut report = ChaosReport { seed, rounds: Vec::new(), at_the_end: Vec::new() };
+    let mut temporary = Temporary(args.work_dir.is_none().then(|| folder.clone()));
     for (topology, rounds) in shares(&systems, args.rounds) {
         let folder = folder.join(topology.folder());
         let played = play_all(args, topology, rounds, seed, &folder, &mut report).await;
+        if played.is_err() {
+            temporary.keep();
+        }
         played.with_context(|| format!("data and logs are in {}", folder.display()))?;
     }
-    if report.holds() && args.work_dir.is_none() {
-        std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    if !report.holds() {
+        temporary.keep();
     }
     Ok(report)
+}
+
+/// A folder that is removed when this is dropped, also amid a round; whoever finds something in it keeps it.
+struct Temporary(Option<PathBuf>);
+
+impl Temporary {
+    fn keep(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let Some(folder) = &self.0 else { return };
+        if let Err(error) = std::fs::remove_dir_all(folder) {
+            eprintln!("cannot remove {}: {error}", folder.display());
+        }
+    }
 }
 
 fn all_systems() -> Vec<Topology> {

@@ -87,9 +87,14 @@ impl Surroundings {
     pub(crate) fn member(&self, role: Role, nth: usize) -> anyhow::Result<Member> {
         let listen = super::free_address()?;
         let name = format!("{}-{nth}", subcommand(role));
+        let mut arguments = self.arguments(role, listen, &self.folder.join(&name));
+        if role == Role::Aggregator {
+            // One that is killed comes back under its name.
+            arguments.extend(["--kafka-instance".into(), name.clone().into()]);
+        }
         let recipe = Recipe {
             program: self.tollgate.clone(),
-            arguments: self.arguments(role, listen, &self.folder.join(&name)),
+            arguments,
             variables: self.variables(),
             log: self.folder.join(format!("{name}.log")),
         };

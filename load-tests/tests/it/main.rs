@@ -5,6 +5,7 @@
 
 mod audits;
 mod commands;
+mod interrupted;
 mod profiles;
 mod store;
 mod system;

@@ -5,5 +5,6 @@ mod bench;
 mod crashes;
 mod exactly_once;
 mod following;
+mod named;
 mod ownership;
 mod zombie;

@@ -17,10 +17,12 @@ const SETTINGS: &str = "TOLLGATE_TEST_ZOMBIE";
 async fn sleeper() {
     let Ok(settings) = std::env::var(SETTINGS) else { return };
     let parts: Vec<String> = settings.split('\n').map(str::to_owned).collect();
-    let [url, user, password, database, brokers, topic, group] = parts.try_into().unwrap();
+    let [url, user, password, database, brokers, topic, group, instance] = parts.try_into().unwrap();
     let store = StoreConfig { url, user, password, database };
     let dead_letter_topic = format!("{topic}.dead-letters");
-    let kafka = KafkaSettings { brokers, topic, dead_letter_topic, group, partitions: 3, ..KafkaSettings::default() };
+    let instance = Some(instance).filter(|instance| !instance.is_empty());
+    let kafka =
+        KafkaSettings { brokers, topic, dead_letter_topic, group, instance, partitions: 3, ..KafkaSettings::default() };
     let catalog = catalog_of(domain::ids::OrganizationId::random(), &[]);
     let writer = StreamingWriter::start(store, kafka, StreamingConfig::default(), catalog).await.unwrap();
     // Until the test kills it.
@@ -28,9 +30,11 @@ async fn sleeper() {
     drop(writer);
 }
 
-fn start_sleeper(bench: &Bench) -> Child {
+/// A writer of the bench as a process of its own.
+pub(super) fn start_sleeper(bench: &Bench) -> Child {
     let config = &bench.config;
     let kafka = &bench.kafka;
+    let unnamed = String::new();
     let parts = [
         &config.url,
         &config.user,
@@ -38,7 +42,8 @@ fn start_sleeper(bench: &Bench) -> Child {
         &config.database,
         &kafka.brokers,
         &kafka.topic,
-        &bench.kafka.group,
+        &kafka.group,
+        kafka.instance.as_ref().unwrap_or(&unnamed),
     ];
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "streaming::zombie::sleeper", "--ignored"])
