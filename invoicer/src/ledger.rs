@@ -21,6 +21,7 @@ pub mod fees;
 pub mod frontiers;
 pub mod invoices;
 pub mod reports;
+pub mod run_leases;
 pub mod runs;
 pub mod schema;
 pub mod states;

@@ -43,7 +43,7 @@ pub use inputs::{BillingInputs, InputError, StoreInputs};
 pub use ledger::runs::{RunRecord, RunScope, RunStatus};
 pub use prove::{FeeProver, ProveError};
 pub use run::progress::{RunObserver, RunProgress, Unobserved};
-pub use run::{BillingRuns, Executes, Portions, RunError};
+pub use run::{BillingRuns, Executes, Lease, Portions, RunError};
 pub use scheduler::Scheduler;
 
 #[cfg(test)]

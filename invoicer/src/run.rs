@@ -4,19 +4,22 @@
 //! - [`BillingRuns::start`]: a row in the ledger; a second start of the same scope finds it
 //! - [`execute`]: its stages; [`plan`]: what is due; [`finalize`]: drafts; [`assembler`]: rated usage on invoices;
 //!   [`mod@write`]: these into the ledger
+//! - [`mod@lease`]: which process executes it; [`background`]: where nobody waits for it
 //! - [`in_advance`]: between runs, usage that is billed as it comes in
 //! - [`compared`]: what a dry run would bill against what was billed before
 //! - [`progress`]: what is told meanwhile
 //!
-//! Any number of runs may go on at once, in any number of processes: each thing is billed by one of them (I4). A run whose
-//! process died stays active in the ledger; [`BillingRuns::resume`] takes it up with the cut it had.
+//! Any number of runs may go on at once, in any number of processes: each thing is billed by one of them (I4), and each run is
+//! executed by one. A run whose process died stays active in the ledger; [`BillingRuns::resume`] takes it up with the cut it had.
 
 mod assembler;
+mod background;
 mod compared;
 mod execute;
 mod finalize;
 mod in_advance;
 mod late;
+mod lease;
 pub mod plan;
 pub mod progress;
 pub(crate) mod rework;
@@ -24,21 +27,24 @@ pub mod terms;
 mod write;
 
 pub use in_advance::BilledInAdvance;
+pub use lease::Lease;
 
 use crate::due::Reach;
 use crate::inputs::{BillingInputs, InputError};
 use crate::ledger::invoices::PageOf;
 use crate::ledger::runs::{self, RunRecord, RunScope};
 use crate::ledger::{LedgerError, drafts, frontiers, schema};
+use background::Listed;
 use catalog::database::{Database, DatabaseError};
 use domain::ids::{BillingRunId, OrganizationId};
 use domain::time::Timestamp;
 use http_api::SharedClock;
-use progress::{Done, RunObserver, RunProgress, Unobserved};
+use progress::{Done, RunObserver, RunProgress};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, Row};
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -91,6 +97,9 @@ impl Default for Portions {
     }
 }
 
+/// Between two looks at a run that somebody else executes.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// What all runs of a process share.
 struct Shared {
     portions: Portions,
@@ -101,6 +110,8 @@ struct Shared {
     payers: tokio::sync::Mutex<Option<in_advance::Known>>,
     /// Runs that a task of this process executes.
     executing: Mutex<HashSet<BillingRunId>>,
+    /// Runs of other processes, and whether these still move.
+    watched: Mutex<HashMap<BillingRunId, lease::Watched>>,
     /// These tasks, to wait for.
     tasks: TaskTracker,
     /// Ends them.
@@ -133,6 +144,7 @@ pub enum Executes {
 pub struct BillingRuns {
     shared: Arc<Shared>,
     executes: Executes,
+    lease: Lease,
 }
 
 impl std::fmt::Debug for BillingRuns {
@@ -169,10 +181,11 @@ impl BillingRuns {
             clock,
             payers: tokio::sync::Mutex::default(),
             executing: Mutex::default(),
+            watched: Mutex::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         };
-        Ok(Self { shared: Arc::new(shared), executes: Executes::Every })
+        Ok(Self { shared: Arc::new(shared), executes: Executes::Every, lease: Lease::default() })
     }
 
     /// The same, leaving some of the runs to other processes.
@@ -204,26 +217,26 @@ impl BillingRuns {
     pub async fn start(&self, scope: RunScope) -> Result<RunRecord, RunError> {
         let record = self.begin(&scope).await?;
         if self.is_ours(&record).await? {
-            self.execute_in_background(record.clone());
+            self.execute_in_background(record.clone()).await?;
         }
         Ok(record)
     }
 
-    /// Takes up every run that is going on in the ledger and not in this process: its process ended, or leaves it to this one.
-    /// Answers how many.
+    /// Takes up every run that is going on in the ledger and that no living process has: its process ended, or leaves it to this
+    /// one. Answers how many. One that another process had is taken once it was looked at for as long as a lease lasts.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     pub async fn resume(&self) -> Result<usize, RunError> {
         let unfinished = runs::unfinished(&mut *self.shared.connection().await?).await?;
+        lock(&self.shared.watched).retain(|id, _| unfinished.iter().any(|record| record.id == *id));
         let mut count = 0;
         for record in unfinished {
-            if lock(&self.shared.executing).contains(&record.id) || !self.is_ours(&record).await? {
-                continue;
+            let (id, as_of) = (record.id, record.scope.as_of);
+            if self.is_ours(&record).await? && self.execute_in_background(record).await? {
+                tracing::info!(run = %id, %as_of, "billing run taken up");
+                count += 1;
             }
-            tracing::info!(run = %record.id, as_of = %record.scope.as_of, "billing run taken up");
-            self.execute_in_background(record);
-            count += 1;
         }
         Ok(count)
     }
@@ -245,18 +258,30 @@ impl BillingRuns {
         self.shared.tasks.wait().await;
     }
 
-    /// Runs to the end, telling `observer` meanwhile; a run of the same scope that was going on is taken up.
+    /// Runs to the end, telling `observer` meanwhile. A run of the same scope that was going on is waited for where somebody
+    /// executes it, here or elsewhere, and else taken up; `observer` is told what is done by this call only.
     ///
     /// The answer may be a failed run: its `error` says why.
     ///
     /// # Errors
     /// When the ledger cannot be written.
     pub async fn run_to_end(&self, scope: RunScope, observer: &dyn RunObserver) -> Result<RunRecord, RunError> {
-        let record = self.begin(&scope).await?;
-        let id = record.id;
-        // Unless a task in the background has it too: then that one lists it.
-        let _listed = lock(&self.shared.executing).insert(id).then_some(Listed { shared: &self.shared, id });
-        execute::execute(&self.shared, record, observer).await
+        let mut record = self.begin(&scope).await?;
+        loop {
+            let listed = Listed::new(&self.shared, record.id);
+            if listed.is_some() && self.take(record.id).await? {
+                if let Some(ended) = self.execute_held(record.clone(), observer).await? {
+                    return Ok(ended);
+                }
+            }
+            drop(listed);
+            record = self.shared.find(record.id).await?;
+            observer.progress(execute::progress_of(&record));
+            if record.status.is_final() {
+                return Ok(record);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Bills a sandbox up to `now`, which its clock is about to show, and answers what was done, in order.
@@ -360,50 +385,11 @@ impl BillingRuns {
         }
         self.shared.find(id).await
     }
-
-    /// Unless a task of this process executes it already.
-    fn execute_in_background(&self, record: RunRecord) {
-        let (shared, id) = (self.shared.clone(), record.id);
-        if !lock(&shared.executing).insert(id) {
-            return;
-        }
-        self.shared.tasks.spawn(async move {
-            let _listed = Listed { shared: &shared, id };
-            let execution = shared.stopping.run_until_cancelled(execute::execute(&shared, record, &Unobserved));
-            let Some(outcome) = execution.await else {
-                tracing::info!(run = %id, "billing run interrupted; the next start takes it up");
-                return;
-            };
-            match outcome {
-                Ok(ended) => tracing::info!(
-                    run = %id,
-                    status = ended.status.as_str(),
-                    invoices = ended.invoices_created,
-                    error = ended.error.as_deref(),
-                    "billing run ended"
-                ),
-                // Still active in the ledger: the next start of its scope, or of the process, takes it up.
-                Err(error) => tracing::error!(run = %id, %error, "billing run broke off"),
-            }
-        });
-    }
 }
 
-/// Takes a run off the list of those executed here, also when its task panics.
-struct Listed<'a> {
-    shared: &'a Shared,
-    id: BillingRunId,
-}
-
-impl Drop for Listed<'_> {
-    fn drop(&mut self) {
-        lock(&self.shared.executing).remove(&self.id);
-    }
-}
-
-/// A panic elsewhere leaves the set whole: it is only inserted into and removed from.
-fn lock(set: &Mutex<HashSet<BillingRunId>>) -> std::sync::MutexGuard<'_, HashSet<BillingRunId>> {
-    set.lock().unwrap_or_else(PoisonError::into_inner)
+/// A panic elsewhere leaves these collections whole: they are only inserted into and removed from.
+fn lock<T>(collection: &Mutex<T>) -> MutexGuard<'_, T> {
+    collection.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Default)]
@@ -417,6 +403,13 @@ impl RunObserver for Collected {
     }
 }
 
+#[cfg(test)]
+mod lease_tests;
+#[cfg(test)]
+#[cfg(postgres_installed)]
+#[allow(clippy::duplicate_mod, clippy::unwrap_used)] // One text, two databases.
+#[path = "run/lease_tests.rs"]
+mod lease_tests_on_postgres;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Usage, billing runs and invoices: rater and invoicer over one store and one ledger.
 
 use super::operations::Readiness;
-use super::purpose::{Purpose, Service};
+use super::purpose::Purpose;
 use crate::configuration::Configuration;
 use crate::failure::Failure;
 use aggregator::EventStore;
@@ -10,15 +10,24 @@ use axum::Router;
 use catalog::Catalog;
 use catalog::state::CatalogState;
 use http_api::{AuthState, SharedClock};
-use invoicer::{BillingRuns, FeeProver, InvoicerState, Portions, Scheduler, StoreInputs};
+use invoicer::{BillingRuns, FeeProver, InvoicerState, Lease, Portions, Scheduler, StoreInputs};
 use rater::{Rater, RaterState};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{AbortHandle, JoinHandle};
 
-/// How soon a rater by itself notices a run that was asked for elsewhere: a person who waits for it does not feel it, and a look
-/// is one narrow query.
+/// How soon a run is noticed that was asked for elsewhere, or whose process died: a person who waits for it does not feel it, and
+/// a look is one narrow query.
 const LOOK_FOR_RUNS: Duration = Duration::from_millis(500);
+
+/// Where runs are, and under which name this process has them.
+#[derive(Clone, Copy)]
+pub(super) struct Ledger<'a> {
+    pub(super) catalog: &'a Catalog,
+    /// Of the data directory: only one process at a time has it, so its next start takes up at once what it had. Absent in a
+    /// service by itself, whose runs others take when its lease is over.
+    pub(super) instance: Option<&'a str>,
+}
 
 /// Rater, billing runs and what starts them.
 pub(super) struct Billing {
@@ -36,22 +45,24 @@ impl Billing {
     pub(super) async fn open(
         configuration: &Configuration,
         purpose: Purpose,
-        catalog: &Catalog,
+        ledger: Ledger<'_>,
         store: &EventStore,
         clock: &SharedClock,
     ) -> Result<Self, Failure> {
+        let catalog = ledger.catalog;
         let rater = Rater::new(store.clone());
         let mut inputs = StoreInputs::new(catalog.clone(), rater.clone(), clock.clone());
         if let Some(kafka) = &configuration.kafka {
             inputs = inputs.behind_log(LogCuts::new(kafka, store.clone()), configuration.billing_wait);
         }
         let runs = BillingRuns::open(catalog.database().clone(), Arc::new(inputs), clock.clone(), Portions::default());
-        let runs = runs.await.map_err(Failure::trouble)?.executing(purpose.executes());
+        let mut runs = runs.await.map_err(Failure::trouble)?.executing(purpose.executes());
+        if let Some(holder) = ledger.instance {
+            runs = runs.leasing(Lease { holder: holder.into(), ..Lease::default() });
+        }
         let mut billing = Self { runs, rater, scheduler: None, looking: None };
         if purpose.stays() {
             billing.runs.resume().await.map_err(Failure::trouble)?;
-        }
-        if purpose == Purpose::One(Service::Rater) {
             billing.looking = Some(tokio::spawn(take_up(billing.runs.clone())).abort_handle());
         }
         if purpose.bills_automatically() && configuration.billing_automatic {
@@ -99,7 +110,7 @@ impl Billing {
     }
 }
 
-/// Takes up runs that were asked for elsewhere, for as long as the process lives.
+/// Takes up runs that were asked for elsewhere or whose process died, for as long as this one lives.
 async fn take_up(runs: BillingRuns) {
     loop {
         tokio::time::sleep(LOOK_FOR_RUNS).await;

@@ -5,7 +5,7 @@
 //!
 //! A process has the parts its [`Purpose`] takes; every process has the catalog, for keys and metrics.
 
-use super::billing::Billing;
+use super::billing::{Billing, Ledger};
 use super::event_store::{EventStoreServer, engine_problem};
 use super::ingestion::{Ingestion, StoreAtHand};
 use super::operations::Readiness;
@@ -70,7 +70,7 @@ impl Parts {
         }
         let instance = ground.directory.map(DataDirectory::instance).transpose()?;
         let at_hand = ground.event_store.zip(store.as_ref()).map(|(server, store)| StoreAtHand {
-            instance,
+            instance: instance.clone(),
             config: server.config(),
             store,
             // What is embedded lies in the data directory, and so does its journal.
@@ -79,7 +79,10 @@ impl Parts {
         let ingestion = Ingestion::start(configuration, purpose, at_hand, &catalog.snapshot()).await?;
         let store = store.map(|store| ingestion.seen_by_readers(store));
         let billing = match store.as_ref().filter(|_| purpose.reads_usage()) {
-            Some(store) => Some(Billing::open(configuration, purpose, &catalog, store, &clock).await?),
+            Some(store) => {
+                let ledger = Ledger { catalog: &catalog, instance: instance.as_deref() };
+                Some(Billing::open(configuration, purpose, ledger, store, &clock).await?)
+            }
             None => None,
         };
         let gateway = ingestion

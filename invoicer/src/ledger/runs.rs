@@ -241,25 +241,30 @@ pub async fn add_progress(
     Ok(())
 }
 
-/// Ends a run, well or with a reason; it is no longer the active one of its scope.
+/// Ends a run, well or with a reason; it is no longer the active one of its scope. Only who has it may ([`super::run_leases`]):
+/// false when that is another process, or the run has ended.
 ///
 /// # Errors
 /// As the database.
 pub async fn finish(
     connection: &mut AnyConnection,
     run: BillingRunId,
+    holder: &str,
     error: Option<&str>,
     now: Timestamp,
-) -> Result<(), LedgerError> {
+) -> Result<bool, LedgerError> {
     let status = if error.is_some() { RunStatus::Failed } else { RunStatus::Completed };
-    sqlx::query("UPDATE billing_runs SET status = $1, error = $2, finished_at = $3, active_key = NULL WHERE id = $4")
+    let sql = "UPDATE billing_runs SET status = $1, error = $2, finished_at = $3, active_key = NULL
+               WHERE id = $4 AND lease_holder = $5 AND active_key IS NOT NULL";
+    let ended = sqlx::query(sql)
         .bind(status.as_str())
         .bind(error.map(str::to_owned))
         .bind(now.0)
         .bind(run.to_string())
+        .bind(holder.to_owned())
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(ended.rows_affected() == 1)
 }
 
 const SELECT: &str = "SELECT r.id, r.organization_id, r.as_of, r.dry_run, r.reach, r.status, r.cut_id, c.positions,

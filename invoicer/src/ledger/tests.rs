@@ -2,6 +2,7 @@
 
 use super::frontiers::{FrontierKey, FrontierMove};
 use super::invoices::{InvoiceFilter, PageOf};
+use super::run_leases::Held;
 use super::runs::{RunScope, RunStatus};
 use super::write::{BatchContext, NewInvoice};
 use super::*;
@@ -315,7 +316,15 @@ async fn a_run_of_a_scope_that_is_going_on_is_found_again_and_ends_with_its_figu
     assert_eq!((going.invoices_created, going.totals.get(&Currency::USD)), (1, Some(&MinorUnits(38))));
     assert_eq!(going.cut.unwrap().1, Cut::direct(3));
 
-    runs::finish(&mut connection, id, Some("the store is away"), Timestamp(9)).await.unwrap();
+    let away = Some("the store is away");
+    assert!(run_leases::take(&mut connection, id, 0, "a").await.unwrap());
+    assert!(!run_leases::take(&mut connection, id, 0, "b").await.unwrap(), "another was first");
+    assert!(!runs::finish(&mut connection, id, "b", away, Timestamp(9)).await.unwrap());
+    run_leases::release(&mut connection, id, "b").await.unwrap();
+    let held = run_leases::read(&mut connection, id).await.unwrap();
+    assert_eq!(held, Some(Held { holder: Some("a".into()), beat: 1 }));
+    assert!(runs::finish(&mut connection, id, "a", away, Timestamp(9)).await.unwrap());
+    assert_eq!(run_leases::read(&mut connection, id).await.unwrap(), None);
     let failed = runs::get(&mut connection, None, id).await.unwrap().unwrap();
     assert_eq!((failed.status, failed.error.as_deref()), (RunStatus::Failed, Some("the store is away")));
     assert!(runs::start(&mut connection, BillingRunId::random(), &scope, Timestamp(10)).await.unwrap().1);

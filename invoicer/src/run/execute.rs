@@ -13,6 +13,7 @@
 use super::assembler::Assembler;
 use super::compared::Recent;
 use super::late;
+use super::lease::Lease;
 use super::plan::{Problems, RunPlan, plan_run};
 use super::progress::{RunObserver, RunProgress};
 use super::{RunError, Shared, finalize, write};
@@ -46,15 +47,16 @@ pub(super) struct Execution<'a> {
     pub(super) recent: Recent,
 }
 
-/// Executes a run; its end, good or bad, is in the ledger when this answers.
+/// Executes a run; its end, good or bad, is in the ledger when this answers. `None` when another process has the run by then.
 ///
 /// # Errors
 /// When not even the failure could be written: the run is still active then and can be resumed.
 pub(super) async fn execute(
     shared: &Shared,
+    lease: &Lease,
     record: RunRecord,
     observer: &dyn RunObserver,
-) -> Result<RunRecord, RunError> {
+) -> Result<Option<RunRecord>, RunError> {
     let id = record.id;
     let started = std::time::Instant::now();
     let outcome = bill(shared, record, observer).await;
@@ -63,15 +65,18 @@ pub(super) async fn execute(
         Ok(problems) => Some(problems.to_string()),
         Err(error) => Some(error.to_string()),
     };
+    let mut write = shared.database.write().await?;
+    let is_ours = runs::finish(write.connection(), id, &lease.holder, error.as_deref(), shared.clock.now()).await?;
+    write.commit().await?;
+    if !is_ours {
+        return Ok(None);
+    }
     let status = if error.is_some() { "failed" } else { "completed" };
     metrics::counter!("tollgate_billing_runs_total", "status" => status).increment(1);
     metrics::histogram!("tollgate_billing_run_seconds").record(started.elapsed());
-    let mut write = shared.database.write().await?;
-    runs::finish(write.connection(), id, error.as_deref(), shared.clock.now()).await?;
-    write.commit().await?;
     let ended = shared.find(id).await?;
     observer.progress(progress_of(&ended));
-    Ok(ended)
+    Ok(Some(ended))
 }
 
 async fn bill(shared: &Shared, record: RunRecord, observer: &dyn RunObserver) -> Result<Problems, RunError> {
