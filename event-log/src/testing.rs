@@ -1,7 +1,17 @@
-//! A real Kafka for tests: `deploy/dev-kafka/kafka` on a free port and a directory of its own, stopped when dropped.
+//! Brokers for tests.
 //!
-//! It refuses to stand in for a broker: where Java or Maven is missing, the tests fail and say so.
+//! A real Kafka: `deploy/dev-kafka/kafka` on a free port and a directory of its own, stopped when dropped. Where Java or Maven is
+//! missing, librdkafka's mock cluster ([`mock`]) stands in for it, and says so on the terminal past what the test runner captures;
+//! tests that need more ask [`needs_real_brokers`] and are told of by name when they did not run.
+//!
+//! It refuses to stand in for the real one where `CI=true`: the tests fail then.
 
+mod mock;
+
+use crate::settings::KafkaSettings;
+use mock::MockBroker;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -10,19 +20,62 @@ use std::sync::OnceLock;
 /// A running cluster.
 #[derive(Debug)]
 pub struct DevKafka {
-    data: PathBuf,
-    brokers: u8,
+    cluster: Cluster,
     /// Bootstrap list.
     pub bootstrap: String,
 }
 
+#[derive(Debug)]
+enum Cluster {
+    Real { data: PathBuf, brokers: u8 },
+    Mock(MockBroker),
+}
+
+/// Whether a test that needs `what` of real brokers can run; when it cannot, its name is told on the terminal.
+///
+/// Panics nowhere: with `CI=true` it answers true, and starting the brokers fails then.
+#[must_use]
+pub fn needs_real_brokers(what: &str) -> bool {
+    let Some(missing) = missing() else { return true };
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    shout(&format!("NOT RUN: {test}: needs {what} ({missing})"));
+    false
+}
+
+/// What real brokers lack here; `None` when they can be started, and where they must.
+fn missing() -> Option<&'static str> {
+    static MISSING: OnceLock<Option<String>> = OnceLock::new();
+    let look = || {
+        if std::env::var("CI").is_ok_and(|value| value == "true") {
+            return None;
+        }
+        let checked = Command::new(script()).arg("check").output();
+        match checked {
+            Ok(output) if output.status.success() => None,
+            Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Some(error.to_string()),
+        }
+    };
+    MISSING.get_or_init(look).as_deref()
+}
+
+/// On the terminal, also from a test that passes: the macros' output is captured, this is not.
+fn shout(text: &str) {
+    // A closed terminal is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "\n*** {text} ***");
+}
+
 impl DevKafka {
-    /// Starts 1 or 3 brokers with their data below `directory`.
+    /// Starts 1 or 3 brokers with their data below `directory`; where real ones cannot be had, and one is enough, a mock.
     ///
     /// # Errors
     /// What the script says when it cannot.
     pub fn start(directory: &Path, brokers: u8) -> Result<Self, String> {
-        Self::start_with(directory, brokers, "plaintext")
+        match missing() {
+            Some(missing) if brokers == 1 => Self::start_mock(missing),
+            _ => Self::start_with(directory, brokers, "plaintext"),
+        }
     }
 
     /// As [`Self::start`], but clients must come by TLS, with a certificate, a user and a password, all below [`Self::tls`].
@@ -33,13 +86,22 @@ impl DevKafka {
         Self::start_with(directory, 1, "sasl_ssl")
     }
 
+    fn start_mock(missing: &str) -> Result<Self, String> {
+        shout(&format!(
+            "NO REAL KAFKA ({missing}). These tests run on librdkafka's mock cluster, and those that it cannot serve do not \
+             run. With CI=true a real one is a must"
+        ));
+        let (mock, bootstrap) = MockBroker::start()?;
+        Ok(Self { cluster: Cluster::Mock(mock), bootstrap })
+    }
+
     fn start_with(directory: &Path, brokers: u8, security: &str) -> Result<Self, String> {
         let data = directory.join("kafka");
         let port = free_port_block().map_err(|error| error.to_string())?.to_string();
         let output = run(&["up", "--brokers", &brokers.to_string(), "--port", &port, "--security", security], &data)?;
         let text = String::from_utf8_lossy(&output.stdout);
         let bootstrap = text.lines().last().unwrap_or_default().to_owned();
-        Ok(Self { data, brokers, bootstrap })
+        Ok(Self { cluster: Cluster::Real { data, brokers }, bootstrap })
     }
 
     /// One broker for all tests of an executable: starting takes four seconds. It ends with the executable. Tests that share
@@ -63,10 +125,58 @@ impl DevKafka {
         })
     }
 
+    /// Settings of a log of this name: topics `NAME-1` and `NAME-dead`, six partitions.
+    ///
+    /// # Panics
+    /// As [`Self::prepare`].
+    #[must_use]
+    pub fn settings(&self, name: &str) -> KafkaSettings {
+        let settings = KafkaSettings {
+            brokers: self.bootstrap.clone(),
+            topic: format!("{name}-1"),
+            dead_letter_topic: format!("{name}-dead"),
+            ..KafkaSettings::default()
+        };
+        self.prepare(&settings);
+        settings
+    }
+
+    /// Before a program makes sure of its topics: real brokers are asked by it, the mock does not know how and has them made here.
+    ///
+    /// # Panics
+    /// When the mock refuses.
+    pub fn prepare(&self, settings: &KafkaSettings) {
+        let Cluster::Mock(mock) = &self.cluster else { return };
+        for topic in [&settings.topic, &settings.dead_letter_topic] {
+            mock.make(topic, settings.partitions).unwrap_or_else(|reason| panic!("{reason}"));
+        }
+    }
+
+    /// Makes a topic of one replica as somebody made it who does not know what Tollgate needs.
+    ///
+    /// # Panics
+    /// When the brokers refuse.
+    pub async fn make_topic(&self, topic: &str, partitions: u16, configuration: &[(&str, &str)]) {
+        let settings = KafkaSettings { brokers: self.bootstrap.clone(), ..KafkaSettings::default() };
+        let client: AdminClient<_> = settings.client().create().unwrap_or_else(|error| panic!("{error}"));
+        let wanted = NewTopic::new(topic, i32::from(partitions), TopicReplication::Fixed(1));
+        let wanted = configuration.iter().fold(wanted, |wanted, (name, value)| wanted.set(name, value));
+        let made = client.create_topics([&wanted], &AdminOptions::new()).await;
+        let made = made.unwrap_or_else(|error| panic!("{error}")).pop();
+        assert!(matches!(made, Some(Ok(_))), "{topic}: {made:?}");
+    }
+
     /// Where a secured cluster keeps `ca.pem`, `client.pem`, `client.key` and `password`.
     #[must_use]
     pub fn tls(&self) -> PathBuf {
-        self.data.join("tls")
+        self.data().map_or_else(|_| PathBuf::from("the-mock-has-no-tls"), |data| data.join("tls"))
+    }
+
+    fn data(&self) -> Result<&Path, String> {
+        match &self.cluster {
+            Cluster::Real { data, .. } => Ok(data),
+            Cluster::Mock(_) => Err("the mock broker cannot be killed: ask needs_real_brokers first".to_owned()),
+        }
     }
 
     /// `kill -9` of broker `number` (1, 2, 3).
@@ -74,7 +184,7 @@ impl DevKafka {
     /// # Errors
     /// What the script says.
     pub fn kill(&self, number: u8) -> Result<(), String> {
-        run(&["kill", &number.to_string()], &self.data).map(drop)
+        run(&["kill", &number.to_string()], self.data()?).map(drop)
     }
 
     /// Starts broker `number` again; returns when it answers.
@@ -82,14 +192,15 @@ impl DevKafka {
     /// # Errors
     /// What the script says.
     pub fn start_broker(&self, number: u8) -> Result<(), String> {
-        run(&["start", &number.to_string()], &self.data).map(drop)
+        run(&["start", &number.to_string()], self.data()?).map(drop)
     }
 }
 
 impl Drop for DevKafka {
     fn drop(&mut self) {
+        let Cluster::Real { brokers, .. } = self.cluster else { return };
         // Killed, not stopped: nobody reads this data again, and an orderly stop takes seconds.
-        for number in 1..=self.brokers {
+        for number in 1..=brokers {
             if let Err(reason) = self.kill(number) {
                 eprintln!("dev-kafka: {reason}");
             }

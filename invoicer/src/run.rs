@@ -269,10 +269,11 @@ impl BillingRuns {
         let mut record = self.begin(&scope).await?;
         loop {
             let listed = Listed::new(&self.shared, record.id);
-            if listed.is_some() && self.take(record.id).await? {
-                if let Some(ended) = self.execute_held(record.clone(), observer).await? {
-                    return Ok(ended);
-                }
+            if listed.is_some()
+                && self.take(record.id).await?
+                && let Some(ended) = self.execute_held(record.clone(), observer).await?
+            {
+                return Ok(ended);
             }
             drop(listed);
             record = self.shared.find(record.id).await?;

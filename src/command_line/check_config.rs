@@ -132,6 +132,11 @@ async fn check_log(kafka: &KafkaSettings) -> Result<String, String> {
         Ok(None) => {
             Ok(format!("{} answer; topic {topic} will be made with {} partitions", kafka.brokers, newest.partitions))
         }
+        Ok(Some(shape)) if !shape.is_told => Ok(format!(
+            "{} answer; topic {topic} has {} partitions, {} replicas; they do not tell how long it keeps events, see to it \
+             that it does",
+            kafka.brokers, shape.partitions, shape.replication
+        )),
         Ok(Some(shape)) => Ok(format!(
             "{} answer; topic {topic} has {} partitions, {} replicas, min.insync.replicas {}",
             kafka.brokers, shape.partitions, shape.replication, shape.min_insync_replicas

@@ -126,9 +126,9 @@ impl DataDirectory {
     pub fn instance(&self) -> Result<String, DataDirectoryError> {
         use std::os::unix::ffi::OsStrExt;
         use std::os::unix::fs::MetadataExt;
-        let unusable = |path: &Path| DataDirectoryError::unusable(path);
-        let found = self.path.metadata().map_err(unusable(&self.path))?;
-        let host = nix::unistd::gethostname().map_err(|fault| unusable(&self.path)(fault.into()))?;
+        let unusable = || DataDirectoryError::unusable(&self.path);
+        let found = self.path.metadata().map_err(unusable())?;
+        let host = nix::unistd::gethostname().map_err(|fault| unusable()(fault.into()))?;
         let mut identity = blake3::Hasher::new();
         for part in [host.as_bytes(), self.path.as_os_str().as_bytes(), &found.dev().to_le_bytes()] {
             identity.update(part).update(&[0]);

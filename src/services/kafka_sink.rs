@@ -184,7 +184,7 @@ mod tests {
     async fn a_real_broker_acknowledges_events_and_known_ids_are_counted() {
         let directory = tempfile::tempdir().unwrap();
         let kafka = event_log::testing::DevKafka::start(directory.path(), 1).unwrap();
-        let settings = KafkaSettings { brokers: kafka.bootstrap.clone(), ..KafkaSettings::default() };
+        let settings = kafka.settings("sink");
         let sink = KafkaSink::new(LogIntake::start(&settings, Duration::from_secs(30)).await.unwrap(), None);
         let sent = batch(&["a", "b", "a"]);
         assert_eq!(sink.accept(Arc::clone(&sent)).await, Ok(Accepted { duplicates: vec![2] }));

@@ -173,6 +173,61 @@ fn check_bodies(target: &Target) {
     }
 }
 
+/// Bodies that are compressed and lie, and events of other dialects that lack what they need: in whole requests, byte by byte.
+fn check_contents(target: &Target) {
+    let gzip = |text: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    };
+    let whole = gzip(format!("{{\"events\":[{}]}}", event("never-3")).as_bytes());
+    // 40 MiB of blanks, past the limit of a body, in some kilobytes.
+    let bomb = zstd::encode_all(&vec![b' '; 40 << 20][..], 1).unwrap();
+    let encoded = |path: &str, kind: &str, encoding: &str, body: &[u8]| {
+        let headers =
+            format!("Content-Type: {kind}\r\nContent-Encoding: {encoding}\r\nContent-Length: {}\r\n", body.len());
+        [target.head(path, &headers).as_bytes(), body].concat()
+    };
+    let (json, batch, lago) = ("application/json", "/v1/events/batch", "/api/v1/events");
+    let (cloud, clouds) = ("application/cloudevents+json", "application/cloudevents-batch+json");
+    let text = |path: &str, kind: &str, body: &str| target.whole(path, kind, body).into_bytes();
+    let binary = |attributes: &str| {
+        let headers = format!("Content-Type: {json}\r\nContent-Length: 2\r\n{attributes}");
+        (target.head(lago, &headers) + "{}").into_bytes()
+    };
+    let cases: Vec<(&str, Vec<u8>, u16)> = vec![
+        ("gzip cut short", encoded(batch, json, "gzip", &whole[..whole.len() / 2]), 422),
+        ("gzip without its end", encoded(batch, json, "gzip", &whole[..whole.len() - 4]), 422),
+        ("gzip that is none", encoded(batch, json, "gzip", b"{}"), 422),
+        ("gzip of a Lago body cut short", encoded(lago, json, "gzip", &whole[..whole.len() / 2]), 400),
+        ("gzip of a CloudEvent cut short", encoded(lago, cloud, "gzip", &whole[..whole.len() / 2]), 422),
+        ("a zstd bomb", encoded(batch, json, "zstd", &bomb), 413),
+        ("a zstd bomb of lines", encoded(batch, "application/x-ndjson", "zstd", &bomb), 413),
+        ("a zstd bomb of CloudEvents", encoded(lago, clouds, "zstd", &bomb), 413),
+        ("an encoding nobody knows", encoded(batch, json, "br", b"{}"), 415),
+        ("a CloudEvent of nothing", text(lago, cloud, "{}"), 422),
+        (
+            "a CloudEvent without its source",
+            text(lago, cloud, r#"{"specversion":"1.0","id":"1","type":"c","subject":"k"}"#),
+            422,
+        ),
+        (
+            "a CloudEvent of another version",
+            text(lago, cloud, r#"{"specversion":"0.3","id":"1","source":"/s","type":"c","subject":"k"}"#),
+            422,
+        ),
+        ("a batch with a CloudEvent of nothing", text(lago, clouds, "[{}]"), 422),
+        ("a binary CloudEvent without its id", binary("ce-specversion: 1.0\r\nce-source: /s\r\nce-type: c\r\n"), 422),
+        ("Lago's events where one belongs", text(lago, json, r#"{"events":[]}"#), 400),
+        ("Lago's event where several belong", text("/api/v1/events/batch", json, r#"{"event":{}}"#), 422),
+        ("Lago's event without its wrapping", text(lago, json, &event("never-4")), 400),
+        ("Lago's wrapping of nothing", text(lago, json, r#"{"event":{}}"#), 422),
+    ];
+    for (name, bytes, status) in cases {
+        assert_eq!(target.exchange(&bytes, false, 1), [status], "{name}");
+    }
+}
+
 /// Requests sent without waiting are answered one by one, in order, also when a wrong one ends the line.
 fn check_pipelines(target: &Target) {
     let good: String = (2..5).map(|number| target.json(&event(&format!("kept-{number}")))).collect();
@@ -204,6 +259,7 @@ async fn hostile_http_is_a_4xx_or_a_closed_connection_and_the_server_serves_on()
         std::thread::scope(|scope| {
             scope.spawn(|| check_heads(&target));
             scope.spawn(|| check_bodies(&target));
+            scope.spawn(|| check_contents(&target));
             scope.spawn(|| check_pipelines(&target));
         });
     })

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub fn streaming() -> Vec<String> {
     static LOGS: AtomicU32 = AtomicU32::new(0);
     let name = format!("it-{}", LOGS.fetch_add(1, Ordering::Relaxed));
-    let brokers = &DevKafka::shared().bootstrap;
+    let settings = DevKafka::shared().settings(&name);
     [
         ["--ingest", "streaming"],
-        ["--kafka-brokers", brokers],
-        ["--kafka-topic", &format!("{name}-1")],
-        ["--kafka-dead-letter-topic", &format!("{name}-dead")],
+        ["--kafka-brokers", &settings.brokers],
+        ["--kafka-topic", &settings.topic],
+        ["--kafka-dead-letter-topic", &settings.dead_letter_topic],
         ["--kafka-group", &name],
     ]
     .concat()

@@ -78,15 +78,19 @@ async fn ensured(
     verify: fn(&TopicShape, &KafkaSettings) -> Result<(), TopicError>,
 ) -> Result<TopicShape, TopicError> {
     let admin = Admin::connect(settings, patience)?;
-    admin.create(&settings.topic).await?;
-    admin.create(&settings.dead_letter_topic).await?;
+    for topic in [&settings.topic, &settings.dead_letter_topic] {
+        // Who may not make topics may well use one that somebody made: it is not asked for what is there.
+        if admin.led(topic).await?.is_none() {
+            admin.create(topic, Creation::Real).await?;
+        }
+    }
     let shape = admin.describe().await?;
     verify(&shape, settings)?;
     Ok(shape)
 }
 
 /// Looks whether the topic is there with the shape the settings ask for; `None` when it is not there, and a start would
-/// create it.
+/// create it: the brokers were asked whether they would, of it and of the topic of dead letters.
 ///
 /// # Errors
 /// [`TopicError`] with what to change.
@@ -96,6 +100,11 @@ pub async fn examine(settings: &KafkaSettings, patience: Duration) -> Result<Opt
 
 async fn examined(settings: &KafkaSettings, patience: Duration) -> Result<Option<TopicShape>, TopicError> {
     let admin = Admin::connect(settings, patience)?;
+    for topic in [&settings.topic, &settings.dead_letter_topic] {
+        if admin.led(topic).await?.is_none() {
+            admin.create(topic, Creation::Rehearsed).await?;
+        }
+    }
     if admin.partitions_and_leaders().await?.is_none() {
         return Ok(None);
     }
@@ -111,12 +120,24 @@ async fn explained<T>(settings: &KafkaSettings, outcome: Result<T, TopicError>) 
     Err(TopicError::Brokers { brokers, complaint, source })
 }
 
+/// Whether the brokers do not know the request at all. Some that speak Kafka's protocol have no administration.
+fn is_unsupported(fault: &KafkaError) -> bool {
+    fault.rdkafka_error_code() == Some(RDKafkaErrorCode::UnsupportedFeature)
+}
+
 /// A client that may create and describe topics.
 struct Admin<'a> {
     settings: &'a KafkaSettings,
     client: Arc<AdminClient<DefaultClientContext>>,
     options: AdminOptions,
     patience: Duration,
+}
+
+/// Whether a topic is made, or the brokers only say whether they would make it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Creation {
+    Real,
+    Rehearsed,
 }
 
 /// Partitions, least replicas of one, and whether each has a leader.
@@ -138,7 +159,7 @@ impl<'a> Admin<'a> {
         TopicError::unusable(self.settings, source)
     }
 
-    async fn create(&self, topic: &str) -> Result<(), TopicError> {
+    async fn create(&self, topic: &str, creation: Creation) -> Result<(), TopicError> {
         let settings = self.settings;
         let retention = settings.retention_millis().to_string();
         let in_sync = settings.min_insync_replicas.to_string();
@@ -152,13 +173,17 @@ impl<'a> Admin<'a> {
         if settings.min_insync_replicas > 0 {
             wanted = wanted.set("min.insync.replicas", &in_sync);
         }
-        let outcome =
-            self.client.create_topics([&wanted], &self.options).await.map_err(|source| self.unusable(source))?;
+        let rehearsed = AdminOptions::new().request_timeout(Some(self.patience)).validate_only(true);
+        let options = if creation == Creation::Rehearsed { &rehearsed } else { &self.options };
+        let outcome = self.client.create_topics([&wanted], options).await.map_err(|source| self.unusable(source))?;
         for created in outcome {
             match created {
+                Ok(_) if creation == Creation::Rehearsed => {}
                 Ok(_) => tracing::info!(topic, partitions = settings.partitions, "created the topic"),
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((_, code)) => return Err(self.unusable(KafkaError::AdminOp(code))),
+                Err((_, code)) => {
+                    return Err(TopicError::Wrong { topic: topic.to_owned(), problem: settings.not_made(code) });
+                }
             }
         }
         Ok(())
@@ -177,8 +202,21 @@ impl<'a> Admin<'a> {
                 _ => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         };
-        let entries = self.entries().await?.into_iter().map(|entry| (entry.name, entry.value.unwrap_or_default()));
-        Ok(TopicShape::read(led.partitions, led.replication, &entries.collect()))
+        match self.entries().await {
+            Ok(entries) => {
+                let entries = entries.into_iter().map(|entry| (entry.name, entry.value.unwrap_or_default()));
+                Ok(TopicShape::read(led.partitions, led.replication, &entries.collect()))
+            }
+            Err(TopicError::Brokers { source, .. }) if is_unsupported(&source) => {
+                let topic = &self.settings.topic;
+                tracing::warn!(
+                    topic,
+                    "the brokers do not tell the topic's configuration: that it keeps events is taken on trust"
+                );
+                Ok(TopicShape::on_trust(led.partitions, led.replication, self.settings))
+            }
+            Err(fault) => Err(fault),
+        }
     }
 
     /// The topic's configuration.
@@ -195,11 +233,23 @@ impl<'a> Admin<'a> {
 
     /// `None` when there is no such topic.
     async fn partitions_and_leaders(&self) -> Result<Option<Led>, TopicError> {
-        let (client, topic, patience) = (Arc::clone(&self.client), self.settings.topic.clone(), self.patience);
-        let ask = move || client.inner().fetch_metadata(Some(&topic), patience);
+        self.led(&self.settings.topic).await
+    }
+
+    /// The same of any topic.
+    async fn led(&self, topic: &str) -> Result<Option<Led>, TopicError> {
+        let (client, name, patience) = (Arc::clone(&self.client), topic.to_owned(), self.patience);
+        let ask = move || client.inner().fetch_metadata(Some(&name), patience);
         let answer = tokio::task::spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled));
         let metadata = answer.map_err(|source| self.unusable(source))?;
-        let partitions = metadata.topics().first().map(MetadataTopic::partitions).unwrap_or_default();
+        let found = metadata.topics().first();
+        let refusal = found.and_then(MetadataTopic::error).map(RDKafkaErrorCode::from);
+        if refusal == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
+            let problem = "may not be looked at by this user: grant it Describe on the topic, gateways Write too, aggregators \
+                           Read, and Create unless somebody else makes it; or is kafka.sasl_username another?";
+            return Err(TopicError::Wrong { topic: topic.to_owned(), problem: problem.to_owned() });
+        }
+        let partitions = found.map(MetadataTopic::partitions).unwrap_or_default();
         if partitions.is_empty() {
             return Ok(None);
         }

@@ -2,6 +2,7 @@
 
 use super::{LARGEST_MESSAGE_BYTES, TopicError};
 use crate::settings::KafkaSettings;
+use rdkafka::error::RDKafkaErrorCode;
 use std::collections::HashMap;
 
 /// What a topic turned out to be.
@@ -21,12 +22,34 @@ pub struct TopicShape {
     pub cleanup_policy: String,
     /// `max.message.bytes`.
     pub max_message_bytes: usize,
+    /// Whether the brokers told all this; else they told partitions and replicas, and the rest is what was asked for.
+    pub is_told: bool,
 }
 
 impl KafkaSettings {
     /// `retention.ms` that the settings ask for.
     pub(super) fn retention_millis(&self) -> u64 {
         u64::from(self.retention_hours) * 3_600_000
+    }
+
+    /// Why a topic that is missing cannot be made, and what to do.
+    pub(super) fn not_made(&self, code: RDKafkaErrorCode) -> String {
+        let by_hand = format!(
+            "make it: {} partitions, retention.ms {} or more, retention.bytes -1, cleanup.policy delete, max.message.bytes \
+             {LARGEST_MESSAGE_BYTES}",
+            self.partitions,
+            self.retention_millis()
+        );
+        match code {
+            RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+                format!("is not there, and this user may not make it: grant it Create, or have somebody {by_hand}")
+            }
+            RDKafkaErrorCode::InvalidReplicationFactor => format!(
+                "is not there, and there are too few brokers for kafka.replication {}: start them, or lower the setting",
+                self.replication
+            ),
+            _ => format!("is not there, and the brokers do not make it ({code}): {by_hand}"),
+        }
     }
 }
 
@@ -42,6 +65,21 @@ impl TopicShape {
             retention_bytes: text("retention.bytes").parse().ok(),
             cleanup_policy: text("cleanup.policy").to_owned(),
             max_message_bytes: text("max.message.bytes").parse().unwrap_or(0),
+            is_told: true,
+        }
+    }
+
+    /// Of brokers that do not tell a topic's configuration.
+    pub(super) fn on_trust(partitions: u16, replication: u16, settings: &KafkaSettings) -> Self {
+        Self {
+            partitions,
+            replication,
+            min_insync_replicas: settings.min_insync_replicas.max(1),
+            retention_millis: Some(settings.retention_millis()),
+            retention_bytes: None,
+            cleanup_policy: "delete".to_owned(),
+            max_message_bytes: LARGEST_MESSAGE_BYTES,
+            is_told: false,
         }
     }
 
@@ -142,6 +180,7 @@ mod tests {
             retention_bytes: None,
             cleanup_policy: "delete".into(),
             max_message_bytes: 1_048_576,
+            is_told: true,
         };
         assert!(good.verify(&settings).is_ok());
         assert!(TopicShape { retention_millis: None, ..good.clone() }.verify(&settings).is_ok());
@@ -157,6 +196,20 @@ mod tests {
         let closed = TopicShape { max_message_bytes: 1, ..good };
         assert!(told(closed.clone()).contains("is closed"));
         assert!(closed.verify_readable(&settings).is_ok(), "what is in it is still to be read");
+    }
+
+    #[test]
+    fn a_topic_that_cannot_be_made_is_told_with_who_may_and_how() {
+        let settings = KafkaSettings { replication: 3, ..KafkaSettings::default() };
+        let told = |code| settings.not_made(code);
+        let refused = told(RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert!(
+            refused.contains("grant it Create") && refused.contains("6 partitions, retention.ms 604800000"),
+            "{refused}"
+        );
+        assert_eq!(refused, told(RDKafkaErrorCode::ClusterAuthorizationFailed));
+        assert!(told(RDKafkaErrorCode::InvalidReplicationFactor).contains("kafka.replication 3"));
+        assert!(told(RDKafkaErrorCode::PolicyViolation).contains("PolicyViolation"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use domain::time::Timestamp;
 use event_log::partitioning::partition_of;
 use event_log::producer::{LogError, LogProducer};
 use event_log::settings::KafkaSettings;
-use event_log::testing::DevKafka;
+use event_log::testing::{DevKafka, needs_real_brokers};
 use event_log::topic::{self, TopicShape};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -74,7 +74,9 @@ pub(crate) fn read_all(settings: &KafkaSettings, wanted: usize) -> Vec<(u16, Str
 async fn concurrent_requests_share_records_and_every_copy_of_an_id_meets_in_one_partition() {
     let kafka = shared();
     let settings = kafka.settings("concurrent");
-    assert_eq!(topic::examine(&settings, PATIENCE).await.unwrap(), None, "looking creates nothing");
+    if needs_real_brokers("topics that are missing") {
+        assert_eq!(topic::examine(&settings, PATIENCE).await.unwrap(), None, "looking creates nothing");
+    }
     let shape = topic::ensure(&settings, PATIENCE).await.unwrap();
     let expected = TopicShape {
         partitions: 6,
@@ -84,9 +86,11 @@ async fn concurrent_requests_share_records_and_every_copy_of_an_id_meets_in_one_
         retention_bytes: None,
         cleanup_policy: "delete".into(),
         max_message_bytes: 4 * event_log::settings::MAX_RECORD_BYTES,
+        is_told: true,
     };
-    assert_eq!(shape, expected);
-    assert_eq!(topic::examine(&settings, PATIENCE).await.unwrap(), Some(expected));
+    assert_eq!(shape, TopicShape { is_told: shape.is_told, ..expected.clone() });
+    assert!(shape.is_told || !needs_real_brokers("a topic's configuration"));
+    assert_eq!(topic::examine(&settings, PATIENCE).await.unwrap().as_ref(), Some(&shape));
     let log = LogProducer::start(&settings, shape.partitions).unwrap();
     let organization = OrganizationId::random();
     let senders = (0..8).map(|sender| {
@@ -122,6 +126,9 @@ async fn concurrent_requests_share_records_and_every_copy_of_an_id_meets_in_one_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_three_brokers_killed_amid_requests_loses_no_acknowledged_event_and_doubles_none() {
+    if !needs_real_brokers("three brokers, one of which is killed") {
+        return;
+    }
     let directory = tempfile::tempdir().unwrap();
     let kafka = DevKafka::start(directory.path(), 3).unwrap();
     let settings = KafkaSettings { replication: 3, min_insync_replicas: 2, ..settings(&kafka) };

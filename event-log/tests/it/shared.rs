@@ -16,12 +16,7 @@ static SHARED: Mutex<Weak<SharedKafka>> = Mutex::new(Weak::new());
 impl SharedKafka {
     /// Settings of a log of this name.
     pub(crate) fn settings(&self, log: &str) -> KafkaSettings {
-        KafkaSettings {
-            brokers: self.kafka.bootstrap.clone(),
-            topic: format!("{log}-1"),
-            dead_letter_topic: format!("{log}-dead"),
-            ..KafkaSettings::default()
-        }
+        self.kafka.settings(log)
     }
 }
 

@@ -64,6 +64,7 @@ impl Bench {
             linger_ms: 1,
             ..KafkaSettings::default()
         };
+        DevKafka::shared().prepare(&kafka);
         topic::ensure(&kafka, PATIENCE).await.unwrap();
         let log = LogProducer::start(&kafka, PARTITIONS).unwrap();
         let config = config_of(engine, &format!("s{name}"));
