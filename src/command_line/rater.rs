@@ -16,7 +16,7 @@ Example:
 Executes the billing runs that are asked for over `tollgate api`, takes up those of a rater that
 died, and with --billing-automatic bills as periods end. A run waits until everything that was in
 the log when it began is in the store. Serves /healthz, /readyz and /metrics. Any number of them
-may run: nothing is billed twice.")]
+may run: each run is executed by one, and taken up by another ten seconds after that one died.")]
 pub struct RaterCommand {
     #[command(flatten)]
     settings: SettingFlags,

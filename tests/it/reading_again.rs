@@ -95,7 +95,7 @@ fn reprocess(server: &Server, flags: &[String], from: [&str; 2]) -> String {
 
 /// The offsets that a partition is read again from, in the table the command prints.
 fn offsets(table: &str) -> Vec<u64> {
-    table.lines().filter_map(|line| line.split_whitespace().last()?.parse().ok()).collect()
+    table.lines().filter_map(|line| line.split_whitespace().filter_map(|word| word.parse().ok()).next_back()).collect()
 }
 
 fn fee<'a>(seen: &'a Value, code: &str) -> &'a Value {

@@ -145,10 +145,10 @@ async fn two_gateways_and_two_aggregators_serve_the_demo_and_lose_nothing_when_o
         None => None,
     };
     let installation = Installation::new(postgres).await;
-    let started =
-        ["api", "gateway", "gateway", "aggregator", "aggregator", "rater"].map(|name| installation.service(name, &[]));
-    let [mut api, mut first, mut second, mut doomed, mut heir, mut rater] = started;
-    for service in [&api, &first, &second, &doomed, &heir, &rater] {
+    let started = ["api", "gateway", "gateway", "aggregator", "aggregator", "rater", "rater"];
+    let started = started.map(|name| installation.service(name, &[]));
+    let [mut api, mut first, mut second, mut doomed, mut heir, mut rater, mut other_rater] = started;
+    for service in [&api, &first, &second, &doomed, &heir, &rater, &other_rater] {
         service.ready().await;
     }
 
@@ -191,9 +191,26 @@ async fn two_gateways_and_two_aggregators_serve_the_demo_and_lose_nothing_when_o
     let fees = reader.all("/v1/fees/").await;
     let fee = fees.iter().find(|fee| fee["metric_code"] == "requests").unwrap();
     assert_eq!(fee["events_count"], 80, "copies that went through another gateway are copies: {fee}");
-    for service in [&mut second, &mut heir, &mut rater, &mut api] {
+    assert_each_run_was_executed_once(&Caller::admin_at(&api.url), &[&rater, &other_rater]).await;
+    for service in [&mut second, &mut heir, &mut rater, &mut other_rater, &mut api] {
         assert_eq!(service.terminate(), Some(0));
     }
+}
+
+/// Two raters saw all runs that were asked for: each was taken up by one of them, and ended by it.
+async fn assert_each_run_was_executed_once(admin: &Caller, raters: &[&Service]) {
+    let shown = futures::future::join_all(raters.iter().map(|rater| async {
+        let request = reqwest::get(format!("{}/metrics", rater.url)).await.unwrap();
+        request.text().await.unwrap()
+    }));
+    let ended_by = |shown: &String| -> usize {
+        let lines = shown.lines().filter(|line| line.starts_with("tollgate_billing_runs_total"));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum()
+    };
+    let ended: usize = shown.await.iter().map(ended_by).sum();
+    let runs = admin.all("/v1/billing_runs").await;
+    assert!(runs.iter().all(|run| run["status"] == "completed"), "{runs:?}");
+    assert_eq!(ended, runs.len(), "executions of runs");
 }
 
 #[tokio::test(flavor = "multi_thread")]

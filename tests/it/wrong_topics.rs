@@ -99,7 +99,7 @@ fn times_that_contradict_each_other_are_told_by_their_place_before_anything_is_a
         assert_eq!(code, 2, "{text}");
         text
     };
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
         (
             &["--kafka-request-timeout-ms", "30000"],
             "--kafka-request-timeout-ms: must be shorter than delivery_timeout_ms",
@@ -115,7 +115,18 @@ fn times_that_contradict_each_other_are_told_by_their_place_before_anything_is_a
         ),
         (
             &["--server-drain-seconds", "10"],
-            "--server-drain-seconds (10 s) is shorter than ingest.body_timeout_seconds (20 s)",
+            "kafka.delivery_timeout_ms: with linger_ms must be shorter than the time a request is left to end (server.drain_seconds)",
+        ),
+        (
+            &[
+                "--server-drain-seconds",
+                "19",
+                "--kafka-delivery-timeout-ms",
+                "9000",
+                "--kafka-request-timeout-ms",
+                "2000",
+            ],
+            "--server-drain-seconds (19 s) is shorter than ingest.body_timeout_seconds (20 s)",
         ),
     ];
     for (flags, wanted) in cases {

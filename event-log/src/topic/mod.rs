@@ -100,17 +100,18 @@ pub async fn examine(settings: &KafkaSettings, patience: Duration) -> Result<Opt
 
 async fn examined(settings: &KafkaSettings, patience: Duration) -> Result<Option<TopicShape>, TopicError> {
     let admin = Admin::connect(settings, patience)?;
+    let mut found = None;
+    if admin.partitions_and_leaders().await?.is_some() {
+        let shape = admin.describe().await?;
+        shape.verify(settings)?;
+        found = Some(shape);
+    }
     for topic in [&settings.topic, &settings.dead_letter_topic] {
         if admin.led(topic).await?.is_none() {
             admin.create(topic, Creation::Rehearsed).await?;
         }
     }
-    if admin.partitions_and_leaders().await?.is_none() {
-        return Ok(None);
-    }
-    let shape = admin.describe().await?;
-    shape.verify(settings)?;
-    Ok(Some(shape))
+    Ok(found)
 }
 
 /// Adds to brokers that cannot be used what the client met on its way there.
@@ -122,7 +123,7 @@ async fn explained<T>(settings: &KafkaSettings, outcome: Result<T, TopicError>) 
 
 /// Whether the brokers do not know the request at all. Some that speak Kafka's protocol have no administration.
 fn is_unsupported(fault: &KafkaError) -> bool {
-    fault.rdkafka_error_code() == Some(RDKafkaErrorCode::UnsupportedFeature)
+    matches!(fault, KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature))
 }
 
 /// A client that may create and describe topics.
