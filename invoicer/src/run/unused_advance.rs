@@ -12,7 +12,7 @@ use super::plan::as_of_for;
 use crate::actions::ActionError;
 use crate::credit_notes::open_account;
 use crate::credits::note::{NotCredited, NoteItem, note_sums};
-use crate::due::{Chain, Part, share_handed_over, share_owed};
+use crate::due::{Chain, Frontiers, Part, share_handed_over, share_owed};
 use crate::fee_period::period_of_fee;
 use crate::inputs::World;
 use crate::ledger::credit_notes::{self, StoredNote};
@@ -43,7 +43,8 @@ pub(super) fn candidates<'a>(
     let ended = |subscription: &&Subscription| {
         let Some(ended_at) = subscription.ended_at else { return false };
         let due = in_scope(subscription).is_some_and(|as_of| ended_at <= as_of);
-        let paid_until = billed.get(&subscription.id).and_then(|all| all.get(Part::PlanFee, Chain::Main));
+        let chains = |all: &Frontiers| [Chain::Backlog, Chain::Main].map(|chain| all.get(Part::PlanFee, chain));
+        let paid_until = billed.get(&subscription.id).and_then(|all| chains(all).into_iter().flatten().last());
         let gives = subscription.pay_in_advance && subscription.unused_advance != UnusedAdvance::Skip;
         due && gives && paid_until.is_some_and(|frontier| frontier.until > ended_at)
     };

@@ -1,10 +1,10 @@
 //! Credit notes over HTTP: made, spent, withdrawn, refused; unused advance given back; the ledger checked after each.
 
-use super::support::{Answer, Installation, Tenant, at, from, text};
+use super::support::{Answer, Installation, Tenant, at, everything, from, runs_over, text};
 use axum::http::{Method, StatusCode};
 use catalog::subscription::transitions::Action;
 use catalog::subscription::wire::Termination;
-use invoicer::check_ledger;
+use invoicer::{Portions, Unobserved, check_ledger};
 use serde_json::{Value, json};
 
 const JULY: &str = "2026-07-01T00:00:00Z";
@@ -153,17 +153,18 @@ async fn what_an_ended_subscription_paid_ahead_is_given_back_once() {
     let new = json!({"code": "ahead", "name": "Ahead", "interval": "monthly", "amount_cents": 3100, "pay_in_advance": true,
         "charges": []});
     let plan = installation.catalog.create_plan(tenant.organization, &from(new), now).await.unwrap().id.to_string();
-    let (_, subscription) = tenant.subscriber("ada", &plan, JULY).await;
-    installation.bill("2026-07-02T00:00:00Z").await;
+    let (_, subscription) = tenant.subscriber("ada", &plan, "2026-08-01T00:00:00Z").await;
+    installation.bill("2026-08-02T00:00:00Z").await;
     let action = Action::Terminate(Termination::default());
-    let ended = at("2026-07-21T12:00:00Z");
+    let ended = at("2026-08-21T12:00:00Z");
     let id = subscription.parse().unwrap();
     installation.catalog.act_on_subscription(tenant.organization, id, action, ended).await.unwrap();
-    // Two runs at once make one note.
-    let (one, other) =
-        tokio::join!(installation.bill("2026-07-22T00:00:00Z"), installation.bill("2026-07-22T00:00:00Z"));
-    assert_eq!((one.error, other.error), (None, None));
-    installation.bill("2026-07-23T00:00:00Z").await;
+    // Two runs at once, of two processes, make one note.
+    let other = runs_over(&installation.catalog, &installation.store, &installation.clock, Portions::default()).await;
+    let later = everything("2026-08-23T00:00:00Z");
+    let (_, second) = tokio::join!(installation.bill("2026-08-22T00:00:00Z"), other.run_to_end(later, &Unobserved));
+    assert_eq!(second.unwrap().error, None);
+    installation.bill("2026-08-24T00:00:00Z").await;
     let notes = tenant.all("/v1/credit_notes/").await;
     // Ten of thirty-one days, with VAT.
     let sums: Vec<_> = notes.iter().map(|note| (text(note, "total_amount_cents"), text(note, "number"))).collect();

@@ -37,12 +37,7 @@ const DECISIONS: [Decision; 4] = [
         reason: "wallets are not built yet",
         applies: |case| uses(case, &["create_wallet", "create_wallets"], &[], &["prepaid_credit_amount_cents"]),
     },
-    Decision {
-        reason: "credit notes and payments are not built yet",
-        applies: |case| {
-            uses(case, &["payment", "estimate_credit_note"], &["credit_note"], &["credit_notes_amount_cents"])
-        },
-    },
+    Decision { reason: "payments are not built yet", applies: |case| uses(case, &["payment"], &[], &[]) },
     Decision {
         reason: "usage thresholds are not billed yet",
         applies: |case| any_plan(case, |plan| plan.get("usage_thresholds").is_some()),
