@@ -140,10 +140,12 @@ const MAX_QUERY_SIZE: &str = "4194304";
 /// ClickHouse's name of error 216.
 const SAME_ID_IS_RUNNING: &str = "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING";
 
-/// One insert is one block per partition, as it was sent; repeats are found by id, never by block hash.
+/// One insert is one block per partition, as it was sent; repeats are found by id, never by block hash. Nothing is replaced
+/// while it is inserted: writers insert an id once, and the look alone is a quarter of the insert's price (1.22 and 0.92 µs).
 const INSERT_SETTINGS: &[(&str, &str)] = &[
     ("async_insert", "0"),
     ("insert_deduplicate", "0"),
+    ("optimize_on_insert", "0"),
     ("max_partitions_per_insert_block", "0"),
     ("min_insert_block_size_rows", "0"),
     ("min_insert_block_size_bytes", "0"),

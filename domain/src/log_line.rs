@@ -138,8 +138,15 @@ fn needs_escape(byte: u8) -> bool {
 /// # Errors
 /// [`LineError`] names what is not as version 1 has it.
 pub fn read_line(line: &[u8]) -> Result<LogLine<'_>, LineError> {
-    let text = std::str::from_utf8(line).map_err(|_| LineError::NotUtf8)?;
-    let mut cursor = Cursor { rest: text };
+    read_text(std::str::from_utf8(line).map_err(|_| LineError::NotUtf8)?)
+}
+
+/// The same of a line that is known to be UTF-8.
+///
+/// # Errors
+/// [`LineError`] names what is not as version 1 has it.
+pub fn read_text(line: &str) -> Result<LogLine<'_>, LineError> {
+    let mut cursor = Cursor { rest: line };
     if !cursor.skip("{\"v\":1,") {
         return Err(LineError::UnknownVersion);
     }

@@ -4,7 +4,7 @@ use super::types::{AcceptError, Accepted, DuplicateKind, DuplicateRow, Voided};
 use crate::native::VoidRow;
 use crate::writing::judge::{Knowledge, Verdict};
 use crate::writing::plans::Plans;
-use crate::writing::row::{EventRef, Source};
+use crate::writing::row::{EventKey, Source};
 use crate::writing::rows::{Rows, count};
 use domain::event_batch::EventBatch;
 use domain::log_line;
@@ -66,11 +66,12 @@ impl Group {
         let mut accepted = Accepted::default();
         let source = self.rows.add_source(Source::Request(Arc::clone(&batch)));
         for row in 0..batch.len() {
-            let event = EventRef::of(&batch, row);
-            let kind = match knowledge.judge(&event, None) {
+            let key = EventKey::of(&batch, row);
+            let kind = match knowledge.judge(&key, None) {
                 Verdict::New => {
                     let position = self.next_position();
-                    self.rows.add_event((source, row), &event, position, plans);
+                    let metric = (key.organization, batch.codes.get(row));
+                    self.rows.add_event((source, row), metric, position, plans);
                     self.write_line(&batch, row);
                     continue;
                 }

@@ -10,6 +10,10 @@ use tokio::time::Instant;
 /// Between the starts of two inserts: ten a second keep the engine's merges idle; an event is visible far below a second
 /// after its answer, also to other processes.
 const COLLECT_FOR: Duration = Duration::from_millis(100);
+/// So many rows within that time are a stream of 50,000 events a second or more. It collects for longer: an insert of 50,000
+/// events costs the engine twice as much an event as one of 200,000 (6.0 and 2.7 µs, merges included).
+const MANY_ROWS: usize = 5_000;
+const COLLECT_MANY_FOR: Duration = Duration::from_millis(500);
 
 /// Rows of one or more groups.
 pub(super) struct Pending {
@@ -51,7 +55,8 @@ impl Pending {
 
     /// When they go without a further event.
     pub(super) fn due_at(&self, linger: Duration) -> Option<Instant> {
-        self.sent_at.filter(|_| !self.is_empty()).map(|at| at + COLLECT_FOR.max(linger))
+        let collect_for = if self.rows.len() < MANY_ROWS { COLLECT_FOR } else { COLLECT_MANY_FOR };
+        self.sent_at.filter(|_| !self.is_empty()).map(|at| at + collect_for.max(linger))
     }
 
     /// Takes all rows, and the last insert number among them.

@@ -55,7 +55,7 @@ pub(super) async fn replay(
 
 fn read(group: JournaledGroup) -> Result<DecodedRecord, StoreError> {
     let JournaledGroup { offset, lines } = group;
-    let decoded = decode(&Record { partition: 0, offset, stamped_at_millis: None, lines });
+    let decoded = decode(Record { partition: 0, offset, stamped_at_millis: None, lines });
     match decoded.dead.first() {
         Some(dead) => {
             let reason = format!("line {} of journaled group {offset}: {}", dead.line, dead.reason);
@@ -73,17 +73,17 @@ async fn add(
     plans: &mut Plans,
 ) -> Result<(), StoreError> {
     let lines = &group.rows;
-    let events = (0..lines.len()).map(|row| lines.row(row));
-    let maybe = events.filter(|event| recent.get(event.id).is_none() && filter.may_hold(event.id));
-    let doubtful: Vec<_> = maybe.map(|event| (event.organization, event.id)).collect();
+    let keys = (0..lines.len()).map(|row| lines.key(row));
+    let maybe = keys.filter(|key| recent.get(key.id).is_none() && filter.may_hold(key.id));
+    let doubtful: Vec<_> = maybe.map(|key| (key.organization, key.id)).collect();
     let stored = stored_ids(lane.connection(), &doubtful).await?;
     let source = rows.add_source(Source::Record(Arc::clone(lines)));
     let mut knowledge = Knowledge { recent, filter, stored: &stored };
     for row in 0..lines.len() {
-        let event = lines.row(row);
+        let key = lines.key(row);
         let position = Position { epoch: 0, partition: 0, offset: group.offset, index: lines.line(row) };
-        match knowledge.judge(&event, Some(position)) {
-            Verdict::New => rows.add_event((source, row), &event, position, plans),
+        match knowledge.judge(&key, Some(position)) {
+            Verdict::New => rows.add_event((source, row), (key.organization, lines.code(row)), position, plans),
             Verdict::Again => {}
             Verdict::Copy(kind) => rows.add_copy((source, row), position, kind),
         }

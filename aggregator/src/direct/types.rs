@@ -25,8 +25,8 @@ impl Default for DirectConfig {
     fn default() -> Self {
         Self {
             max_bytes: 256 << 20,
-            max_group_rows: 50_000,
-            max_group_bytes: 64 << 20,
+            max_group_rows: 200_000,
+            max_group_bytes: 128 << 20,
             recent_ids: 500_000,
             journal: None,
         }

@@ -18,6 +18,13 @@ impl Column {
         Self { name, type_name, data: Vec::new() }
     }
 
+    /// Makes room for `bytes`: a column of a large insert that grows by doubling is copied and faulted in twice.
+    #[must_use]
+    pub(super) fn with_room(mut self, bytes: usize) -> Self {
+        self.data.reserve(bytes);
+        self
+    }
+
     /// `UInt8`.
     pub(super) fn push_u8(&mut self, value: u8) {
         self.data.push(value);

@@ -6,7 +6,7 @@ use super::block::{Column, block_bytes};
 use super::dictionary::Dictionary;
 use crate::extract::Extracted;
 use crate::reads::RejectionReason;
-use crate::writing::row::EventRef;
+use crate::writing::row::{EventKey, EventRef};
 use bytes::Bytes;
 use domain::identity::witness;
 use domain::position::Position;
@@ -24,22 +24,22 @@ struct KeyColumns {
 }
 
 impl KeyColumns {
-    fn new() -> Self {
+    fn new(rows: usize) -> Self {
         Self {
-            organization: Column::new("organization", "UUID"),
+            organization: Column::new("organization", "UUID").with_room(16 * rows),
             code: Dictionary::default(),
-            series: Column::new("series", "UInt128"),
-            timestamp: Column::new("timestamp", TIME),
-            id: Column::new("id", "UInt128"),
+            series: Column::new("series", "UInt128").with_room(16 * rows),
+            timestamp: Column::new("timestamp", TIME).with_room(8 * rows),
+            id: Column::new("id", "UInt128").with_room(16 * rows),
         }
     }
 
-    fn push(&mut self, event: &EventRef<'_>) {
-        self.organization.push_uuid(event.organization.0);
-        self.code.push(event.code);
-        self.series.push_u128(event.series.0);
-        self.timestamp.push_i64(event.timestamp.0);
-        self.id.push_u128(event.id.0);
+    fn push(&mut self, key: &EventKey, code: &str) {
+        self.organization.push_uuid(key.organization.0);
+        self.code.push(code);
+        self.series.push_u128(key.series.0);
+        self.timestamp.push_i64(key.timestamp.0);
+        self.id.push_u128(key.id.0);
     }
 
     fn into_columns(self) -> [Column; 5] {
@@ -58,12 +58,12 @@ struct PositionColumns {
 }
 
 impl PositionColumns {
-    fn new() -> Self {
+    fn new(rows: usize) -> Self {
         Self {
-            epoch: Column::new("epoch", "UInt16"),
-            partition: Column::new("partition", "UInt16"),
-            offset: Column::new("offset", "UInt64"),
-            line: Column::new("line", "UInt32"),
+            epoch: Column::new("epoch", "UInt16").with_room(2 * rows),
+            partition: Column::new("partition", "UInt16").with_room(2 * rows),
+            offset: Column::new("offset", "UInt64").with_room(8 * rows),
+            line: Column::new("line", "UInt32").with_room(4 * rows),
         }
     }
 
@@ -91,14 +91,14 @@ struct ContentColumns {
 }
 
 impl ContentColumns {
-    fn new() -> Self {
+    fn new(rows: usize, properties_bytes: usize) -> Self {
         Self {
             transaction_id: Column::new("transaction_id", "String"),
             customer: Column::new("customer", "String"),
             subscription: Column::new("subscription", "String"),
-            properties: Column::new("properties", "String"),
+            properties: Column::new("properties", "String").with_room(properties_bytes),
             precise_total: Column::new("precise_total", "String"),
-            ingested_at: Column::new("ingested_at", TIME),
+            ingested_at: Column::new("ingested_at", TIME).with_room(8 * rows),
         }
     }
 
@@ -132,20 +132,20 @@ pub struct EventColumns {
 }
 
 impl EventColumns {
-    /// An empty block.
+    /// An empty block with room for so many rows, and about so many bytes of properties.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn with_room(rows: usize, properties_bytes: usize) -> Self {
         Self {
-            key: KeyColumns::new(),
-            content: ContentColumns::new(),
-            position: PositionColumns::new(),
-            value: Column::new("value", "Decimal(38, 18)"),
-            value_state: Column::new("value_state", "UInt8"),
-            value_of: Column::new("value_of", "UInt64"),
+            key: KeyColumns::new(rows),
+            content: ContentColumns::new(rows, properties_bytes),
+            position: PositionColumns::new(rows),
+            value: Column::new("value", "Decimal(38, 18)").with_room(16 * rows),
+            value_state: Column::new("value_state", "UInt8").with_room(rows),
+            value_of: Column::new("value_of", "UInt64").with_room(8 * rows),
             text: Column::new("text", "String"),
             dimensions: Column::new("dimensions", "String"),
-            dimensions_of: Column::new("dimensions_of", "UInt64"),
-            witness: Column::new("witness", "UInt64"),
+            dimensions_of: Column::new("dimensions_of", "UInt64").with_room(8 * rows),
+            witness: Column::new("witness", "UInt64").with_room(8 * rows),
         }
     }
 
@@ -158,7 +158,7 @@ impl EventColumns {
         dimensions: &str,
         names: (u64, u64),
     ) {
-        self.key.push(event);
+        self.key.push(&event.key, event.code);
         self.content.push(event);
         self.position.push(position);
         self.value.push_i128(extracted.value);
@@ -167,7 +167,7 @@ impl EventColumns {
         self.text.push_text(&extracted.text);
         self.dimensions.push_text(dimensions);
         self.dimensions_of.push_u64(names.1);
-        self.witness.push_u64(witness(event.content, event.timestamp));
+        self.witness.push_u64(witness(event.key.content, event.key.timestamp));
     }
 
     /// Events in it.
@@ -190,12 +190,6 @@ impl EventColumns {
     }
 }
 
-impl Default for EventColumns {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// A block for `event_ids`.
 #[derive(Clone, Debug)]
 pub struct IdColumns {
@@ -205,17 +199,21 @@ pub struct IdColumns {
 }
 
 impl IdColumns {
-    /// An empty block.
+    /// An empty block with room for so many rows.
     #[must_use]
-    pub fn new() -> Self {
-        Self { key: KeyColumns::new(), position: PositionColumns::new(), content: Column::new("content", "UInt64") }
+    pub fn with_room(rows: usize) -> Self {
+        Self {
+            key: KeyColumns::new(rows),
+            position: PositionColumns::new(rows),
+            content: Column::new("content", "UInt64").with_room(8 * rows),
+        }
     }
 
     /// Appends the id row of one event.
-    pub fn push(&mut self, event: &EventRef<'_>, position: Position) {
-        self.key.push(event);
+    pub fn push(&mut self, key: &EventKey, code: &str, position: Position) {
+        self.key.push(key, code);
         self.position.push(position);
-        self.content.push_u64(event.content);
+        self.content.push_u64(key.content);
     }
 
     /// Rows in it.
@@ -237,7 +235,7 @@ impl IdColumns {
 
 impl Default for IdColumns {
     fn default() -> Self {
-        Self::new()
+        Self::with_room(0)
     }
 }
 
@@ -252,25 +250,25 @@ pub struct LoserColumns {
 }
 
 impl LoserColumns {
-    /// An empty block.
+    /// An empty block with room for so many rows, and about so many bytes of properties.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn with_room(rows: usize, properties_bytes: usize) -> Self {
         Self {
-            key: KeyColumns::new(),
-            content: ContentColumns::new(),
-            position: PositionColumns::new(),
+            key: KeyColumns::new(rows),
+            content: ContentColumns::new(rows, properties_bytes),
+            position: PositionColumns::new(rows),
             reason: Column::new("reason", "String"),
-            content_hash: Column::new("content", "UInt64"),
+            content_hash: Column::new("content", "UInt64").with_room(8 * rows),
         }
     }
 
     /// Appends one copy.
     pub fn push(&mut self, event: &EventRef<'_>, position: Position, reason: RejectionReason) {
-        self.key.push(event);
+        self.key.push(&event.key, event.code);
         self.content.push(event);
         self.position.push(position);
         self.reason.push_text(reason.name());
-        self.content_hash.push_u64(event.content);
+        self.content_hash.push_u64(event.key.content);
     }
 
     /// Copies in it.
@@ -289,11 +287,5 @@ impl LoserColumns {
         columns.extend(self.position.into_columns());
         columns.extend([self.reason, self.content_hash]);
         block_bytes(columns, rows)
-    }
-}
-
-impl Default for LoserColumns {
-    fn default() -> Self {
-        Self::new()
     }
 }

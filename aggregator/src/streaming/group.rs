@@ -71,12 +71,13 @@ impl Group {
         let source = self.rows.add_source(Source::Record(Arc::clone(&record.rows)));
         let mut knowledge = Knowledge { recent: &mut owned.recent, filter: &mut owned.filter, stored: &stored.ids };
         for row in 0..record.rows.len() {
-            let event = record.rows.row(row);
+            let key = record.rows.key(row);
             let position = at(record.rows.line(row));
-            match knowledge.judge(&event, Some(position)) {
+            match knowledge.judge(&key, Some(position)) {
                 Verdict::New => {
                     self.counts.stored += 1;
-                    self.rows.add_event((source, row), &event, position, plans);
+                    let metric = (key.organization, record.rows.code(row));
+                    self.rows.add_event((source, row), metric, position, plans);
                 }
                 Verdict::Again => self.counts.again += 1,
                 Verdict::Copy(kind) => {

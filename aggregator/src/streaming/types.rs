@@ -29,8 +29,8 @@ pub struct StreamingConfig {
 impl Default for StreamingConfig {
     fn default() -> Self {
         Self {
-            max_group_rows: 200_000,
-            max_group_bytes: 64 << 20,
+            max_group_rows: 400_000,
+            max_group_bytes: 128 << 20,
             linger: Duration::from_millis(50),
             recent_ids: 100_000,
             broker_patience: Duration::from_secs(30),

@@ -1,16 +1,18 @@
-//! A record of the log as columns, with what each line says about itself; lines that cannot be read stay bytes.
+//! A record of the log, with what each line says about itself; lines that cannot be read stay bytes.
 //!
 //! A line is refused, never guessed at: when it is not as [`domain::log_line`] has it, and when it says what no gateway lets
 //! through (an empty id or code, a time outside [`Timestamp::EARLIEST`] to [`Timestamp::LATEST`], which the store could not
 //! keep).
 
-use super::row::EventRef;
-use domain::event_batch::TextColumn;
+use super::row::{EventKey, EventRef};
+use super::rows::count;
 use domain::identity::{Content, EventId, SeriesId, content_hash};
 use domain::ids::OrganizationId;
-use domain::log_line::{EventLine, LogLine, organization_of, read_line};
+use domain::log_line::{EventLine, LineError, LogLine, organization_of, read_text};
 use domain::time::Timestamp;
 use event_log::consumer::Record;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A decoded record; everything in it carries the number of its line.
@@ -41,64 +43,144 @@ pub(crate) struct DeadLine {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The events of one record, of any tenants, as columns.
+/// The events of one record, of any tenants. Their texts stay where they came in: rows are inserted in the order of the tables,
+/// which is none to a record, so an event should lie in one place and not in a dozen columns.
 #[derive(Default)]
 pub(crate) struct LogRows {
-    lines: Vec<u32>,
-    organizations: Vec<OrganizationId>,
-    accepted: Vec<Timestamp>,
-    ids: Vec<EventId>,
-    series: Vec<SeriesId>,
-    contents: Vec<u64>,
-    timestamps: Vec<Timestamp>,
-    transaction_ids: TextColumn,
-    codes: TextColumn,
-    customers: TextColumn,
-    subscriptions: TextColumn,
-    properties: TextColumn,
-    precise_totals: TextColumn,
+    /// The record; a line that is not UTF-8 is left empty.
+    lines: String,
+    /// Texts that stand in the record with escapes.
+    unescaped: String,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    key: EventKey,
+    accepted_at: Timestamp,
+    line: u32,
+    transaction_id: Span,
+    code: Span,
+    customer: Span,
+    subscription: Span,
+    properties: Span,
+    precise_total: Span,
+}
+
+/// A stretch of `lines` or, counted on behind them, of `unescaped`. A record is far smaller than 4 GiB.
+#[derive(Clone, Copy)]
+struct Span {
+    from: u32,
+    to: u32,
 }
 
 impl LogRows {
     pub(crate) fn len(&self) -> usize {
-        self.ids.len()
+        self.rows.len()
     }
 
     /// The line that row `row` stood in.
     pub(crate) fn line(&self, row: usize) -> u32 {
-        self.lines[row]
+        self.rows[row].line
+    }
+
+    pub(crate) fn key(&self, row: usize) -> EventKey {
+        self.rows[row].key
+    }
+
+    pub(crate) fn code(&self, row: usize) -> &str {
+        self.text(self.rows[row].code)
     }
 
     pub(crate) fn row(&self, row: usize) -> EventRef<'_> {
+        let row = &self.rows[row];
         EventRef {
-            organization: self.organizations[row],
-            ingested_at: self.accepted[row],
-            id: self.ids[row],
-            series: self.series[row],
-            content: self.contents[row],
-            timestamp: self.timestamps[row],
-            transaction_id: self.transaction_ids.get(row),
-            code: self.codes.get(row),
-            customer: self.customers.get(row),
-            subscription: self.subscriptions.get(row),
-            properties: self.properties.get(row),
-            precise_total: self.precise_totals.get(row),
+            key: row.key,
+            ingested_at: row.accepted_at,
+            transaction_id: self.text(row.transaction_id),
+            code: self.text(row.code),
+            customer: self.text(row.customer),
+            subscription: self.text(row.subscription),
+            properties: self.text(row.properties),
+            precise_total: self.text(row.precise_total),
+        }
+    }
+
+    fn text(&self, span: Span) -> &str {
+        let (from, to) = (span.from as usize, span.to as usize);
+        match from.checked_sub(self.lines.len()) {
+            Some(behind) => &self.unescaped[behind..to - self.lines.len()],
+            None => &self.lines[from..to],
         }
     }
 
     /// Bytes held, for memory limits.
     pub(crate) fn byte_size(&self) -> usize {
-        // line 4 + organization 16 + accepted 8 + id 16 + series 16 + content 8 + timestamp 8
-        let fixed = self.len() * 76;
-        let texts = [
-            &self.transaction_ids,
-            &self.codes,
-            &self.customers,
-            &self.subscriptions,
-            &self.properties,
-            &self.precise_totals,
-        ];
-        fixed + texts.iter().map(|column| column.byte_size()).sum::<usize>()
+        self.rows.len() * size_of::<Row>() + self.lines.len() + self.unescaped.len()
+    }
+}
+
+/// Decodes every line of a record. About half a microsecond a line, most of it the two hashes that name it.
+pub(crate) fn decode(record: Record) -> DecodedRecord {
+    let Record { partition, offset, stamped_at_millis, lines } = record;
+    let (lines, unreadable) = readable(lines);
+    let mut reading = Reading { lines: &lines, ..Reading::default() };
+    let body = lines.strip_suffix('\n').unwrap_or(&lines);
+    let whole = (!body.is_empty() || !unreadable.is_empty()).then(|| body.split('\n'));
+    for (number, text) in (0..).zip(whole.into_iter().flatten()) {
+        if !unreadable.contains_key(&number) {
+            reading.read(number, text);
+        }
+    }
+    let Reading { unescaped, rows, voids, mut dead, .. } = reading;
+    let reason = LineError::NotUtf8.to_string();
+    dead.extend(unreadable.into_iter().map(|(line, bytes)| DeadLine::new(line, reason.clone(), bytes)));
+    dead.sort_by_key(|dead| dead.line);
+    let stamped_at = Timestamp(stamped_at_millis.unwrap_or(0).saturating_mul(1_000));
+    let rows = Arc::new(LogRows { lines, unescaped, rows });
+    DecodedRecord { partition, offset, stamped_at, rows, voids, dead }
+}
+
+/// The lines as text; those that are none are left empty in it and answered by their number.
+fn readable(lines: Vec<u8>) -> (String, BTreeMap<u32, Vec<u8>>) {
+    let bytes = match String::from_utf8(lines) {
+        Ok(text) => return (text, BTreeMap::new()),
+        Err(error) => error.into_bytes(),
+    };
+    let (mut text, mut unreadable) = (String::with_capacity(bytes.len()), BTreeMap::new());
+    let body = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    for (number, line) in (0..).zip(body.split(|byte| *byte == b'\n')) {
+        match std::str::from_utf8(line) {
+            Ok(readable) => text.push_str(readable),
+            Err(_) => drop(unreadable.insert(number, line.to_vec())),
+        }
+        text.push('\n');
+    }
+    (text, unreadable)
+}
+
+/// What has been read of a record.
+#[derive(Default)]
+struct Reading<'a> {
+    lines: &'a str,
+    unescaped: String,
+    rows: Vec<Row>,
+    voids: Vec<VoidLine>,
+    dead: Vec<DeadLine>,
+}
+
+impl Reading<'_> {
+    fn read(&mut self, line: u32, text: &str) {
+        match judged(text) {
+            Ok(LogLine::Event(event)) => self.push(line, &event),
+            Ok(LogLine::Void { organization, transaction_id, accepted_at }) => self.voids.push(VoidLine {
+                line,
+                organization,
+                id: EventId::derive(organization, &transaction_id),
+                transaction_id: transaction_id.into_owned(),
+                accepted_at,
+            }),
+            Err(reason) => self.dead.push(DeadLine::new(line, reason, text.as_bytes().to_vec())),
+        }
     }
 
     fn push(&mut self, line: u32, event: &EventLine<'_>) {
@@ -109,54 +191,54 @@ impl LogRows {
             properties: event.properties,
             precise_total_amount_cents: event.precise_total_amount_cents,
         };
-        self.lines.push(line);
-        self.organizations.push(event.organization);
-        self.accepted.push(event.accepted_at);
-        self.ids.push(EventId::derive(event.organization, &event.transaction_id));
-        self.series.push(SeriesId::derive(event.organization, content.code, content.customer, content.subscription));
-        self.contents.push(content_hash(&content));
-        self.timestamps.push(event.timestamp);
-        self.transaction_ids.push(&event.transaction_id);
-        self.codes.push(content.code);
-        self.customers.push(content.customer);
-        self.subscriptions.push(content.subscription);
-        self.properties.push(content.properties);
-        self.precise_totals.push(content.precise_total_amount_cents);
+        let organization = event.organization;
+        let key = EventKey {
+            organization,
+            id: EventId::derive(organization, &event.transaction_id),
+            series: SeriesId::derive(organization, content.code, content.customer, content.subscription),
+            content: content_hash(&content),
+            timestamp: event.timestamp,
+        };
+        let row = Row {
+            key,
+            accepted_at: event.accepted_at,
+            line,
+            transaction_id: self.span(&event.transaction_id),
+            code: self.span(&event.code),
+            customer: self.span(&event.customer),
+            subscription: self.span(&event.subscription),
+            properties: self.span_of_lines(content.properties),
+            precise_total: self.span_of_lines(content.precise_total_amount_cents),
+        };
+        self.rows.push(row);
     }
-}
 
-/// Decodes every line of a record. About half a microsecond a line, most of it the two hashes that name it.
-pub(crate) fn decode(record: &Record) -> DecodedRecord {
-    let (mut rows, mut voids, mut dead) = (LogRows::default(), Vec::new(), Vec::new());
-    let body = record.lines.strip_suffix(b"\n").unwrap_or(&record.lines);
-    let lines = if body.is_empty() { None } else { Some(body.split(|byte| *byte == b'\n')) };
-    for (number, bytes) in (0_u32..).zip(lines.into_iter().flatten()) {
-        match judged(bytes) {
-            Ok(LogLine::Event(event)) => rows.push(number, &event),
-            Ok(LogLine::Void { organization, transaction_id, accepted_at }) => voids.push(VoidLine {
-                line: number,
-                organization,
-                id: EventId::derive(organization, &transaction_id),
-                transaction_id: transaction_id.into_owned(),
-                accepted_at,
-            }),
-            Err(reason) => {
-                dead.push(DeadLine {
-                    line: number,
-                    organization: organization_of(bytes),
-                    reason,
-                    bytes: bytes.to_vec(),
-                });
+    fn span(&mut self, text: &Cow<'_, str>) -> Span {
+        match text {
+            Cow::Borrowed(plain) => self.span_of_lines(plain),
+            Cow::Owned(unescaped) => {
+                let from = self.lines.len() + self.unescaped.len();
+                self.unescaped.push_str(unescaped);
+                Span { from: count(from), to: count(from + unescaped.len()) }
             }
         }
     }
-    let stamped_at = Timestamp(record.stamped_at_millis.unwrap_or(0).saturating_mul(1_000));
-    let Record { partition, offset, .. } = *record;
-    DecodedRecord { partition, offset, stamped_at, rows: Arc::new(rows), voids, dead }
+
+    /// Where a text stands in the lines it was read from; an absent one is a constant elsewhere.
+    fn span_of_lines(&self, text: &str) -> Span {
+        let from = if text.is_empty() { 0 } else { text.as_ptr().addr() - self.lines.as_ptr().addr() };
+        Span { from: count(from), to: count(from + text.len()) }
+    }
 }
 
-fn judged(bytes: &[u8]) -> Result<LogLine<'_>, String> {
-    let line = read_line(bytes).map_err(|error| error.to_string())?;
+impl DeadLine {
+    fn new(line: u32, reason: String, bytes: Vec<u8>) -> Self {
+        Self { line, organization: organization_of(&bytes), reason, bytes }
+    }
+}
+
+fn judged(text: &str) -> Result<LogLine<'_>, String> {
+    let line = read_text(text).map_err(|error| error.to_string())?;
     let LogLine::Event(event) = &line else { return Ok(line) };
     if event.transaction_id.is_empty() || event.code.is_empty() {
         return Err("the event has no id or no code".into());
@@ -172,7 +254,7 @@ mod tests {
     use super::*;
 
     fn record(lines: &[u8]) -> DecodedRecord {
-        decode(&Record { partition: 3, offset: 9, stamped_at_millis: Some(5), lines: lines.to_vec() })
+        decode(Record { partition: 3, offset: 9, stamped_at_millis: Some(5), lines: lines.to_vec() })
     }
 
     const EVENT: &str = "{\"v\":1,\"org\":\"00000000-0000-0000-0000-000000000007\",\"id\":\"t-1\",\"code\":\"api\",\
@@ -184,12 +266,29 @@ mod tests {
     fn each_line_keeps_its_number_also_behind_one_that_cannot_be_read() {
         let timeless = EVENT.replace("1700146546680590", "-1");
         let decoded = record(format!("{VOID}\nnonsense\n{EVENT}\n{timeless}\n\n{EVENT}").as_bytes());
-        assert_eq!(decoded.rows.lines, [2, 5]);
+        assert_eq!((0..decoded.rows.len()).map(|row| decoded.rows.line(row)).collect::<Vec<_>>(), [2, 5]);
         assert_eq!(decoded.voids.iter().map(|void| void.line).collect::<Vec<_>>(), [0]);
         assert_eq!(decoded.dead.iter().map(|dead| dead.line).collect::<Vec<_>>(), [1, 3, 4]);
         let tenants: Vec<bool> = decoded.dead.iter().map(|dead| dead.organization.is_some()).collect();
         assert_eq!(tenants, [false, true, false]);
         assert_eq!(decoded.stamped_at, Timestamp(5_000));
+    }
+
+    #[test]
+    fn a_line_that_is_not_text_is_dead_alone_and_what_is_escaped_is_read() {
+        let escaped = EVENT.replace("t-1", "t \\\"2\\\"").replace("\"k\"", "\"k\\u00e4\"");
+        let mut lines = b"\xff\xfe\n".to_vec();
+        lines.extend_from_slice(format!("{escaped}\n{EVENT}\n").as_bytes());
+        lines.extend_from_slice(b"\n\xc3\n");
+        let decoded = record(&lines);
+        let dead: Vec<(u32, &[u8])> = decoded.dead.iter().map(|dead| (dead.line, dead.bytes.as_slice())).collect();
+        assert_eq!(dead, [(0, b"\xff\xfe".as_slice()), (3, b"".as_slice()), (4, b"\xc3".as_slice())]);
+        let texts = |row| {
+            let event = decoded.rows.row(row);
+            (event.transaction_id, event.code, event.customer, event.subscription, event.properties)
+        };
+        assert_eq!(texts(0), ("t \"2\"", "api", "k\u{e4}", "", "{\"tokens\":374}"));
+        assert_eq!(texts(1), ("t-1", "api", "k", "", "{\"tokens\":374}"));
     }
 
     #[test]
@@ -213,7 +312,6 @@ mod tests {
         batch.push(&EventRow { transaction_id: "t-1", timestamp: Timestamp(1_700_146_546_680_590), content });
         let decoded = record(EVENT.as_bytes());
         let (read, sent) = (decoded.rows.row(0), EventRef::of(&batch, 0));
-        assert_eq!((read.id, read.series, read.content), (sent.id, sent.series, sent.content));
-        assert_eq!((read.ingested_at, read.timestamp), (sent.ingested_at, sent.timestamp));
+        assert_eq!((read.key, read.ingested_at), (sent.key, sent.ingested_at));
     }
 }

@@ -60,12 +60,12 @@ fn events(rows: &Rows) -> Vec<Bytes> {
         .events
         .iter()
         .map(|new| {
-            let event = rows.event(new);
-            (ranks[new.metric as usize], event.series, event.timestamp, event.id, new)
+            let key = rows.key(new);
+            (ranks[new.metric as usize], key.series, key.timestamp, key.id, new)
         })
         .collect();
     order.sort_unstable_by_key(|(rank, series, timestamp, id, _)| (*rank, *series, *timestamp, *id));
-    let mut columns = EventColumns::new();
+    let mut columns = EventColumns::with_room(rows.events.len(), rows.byte_size());
     let mut dimensions = String::new();
     for (.., new) in order {
         let event = rows.event(new);
@@ -79,7 +79,7 @@ fn events(rows: &Rows) -> Vec<Bytes> {
 }
 
 fn losers(rows: &Rows) -> Vec<Bytes> {
-    let mut columns = LoserColumns::new();
+    let mut columns = LoserColumns::with_room(rows.losers.len(), 0);
     for loser in &rows.losers {
         columns.push(&rows.copy(loser), loser.position, loser.reason);
     }
@@ -91,14 +91,14 @@ fn ids(rows: &Rows) -> Vec<Bytes> {
         .events
         .iter()
         .map(|new| {
-            let event = rows.event(new);
-            (engine_order(event.organization), event.id, new)
+            let key = rows.key(new);
+            (engine_order(key.organization), key.id, new)
         })
         .collect();
     order.sort_unstable_by_key(|(organization, id, _)| (*organization, *id));
-    let mut columns = IdColumns::new();
+    let mut columns = IdColumns::with_room(rows.events.len());
     for (.., new) in order {
-        columns.push(&rows.event(new), new.position);
+        columns.push(&rows.key(new), &rows.metrics[new.metric as usize].code, new.position);
     }
     columns.into_block()
 }

@@ -1,7 +1,7 @@
 //! Id rows for stored events that have none: an interrupted insert left them (I1, I2).
 
 use super::lane::Lane;
-use super::row::EventRef;
+use super::row::EventKey;
 use crate::error::StoreError;
 use crate::native::IdColumns;
 use clickhouse::Row;
@@ -49,7 +49,7 @@ pub(crate) async fn complete(lane: &Lane, condition: &str) -> Result<Vec<(u16, E
     );
     let mut rows = lane.connection().fetch::<EventWithoutId>(&statement)?;
     let mut completed = Vec::new();
-    let mut columns = IdColumns::new();
+    let mut columns = IdColumns::default();
     let mut last_added = None;
     while let Some(row) = rows.next().await? {
         let place = (row.partition, row.offset);
@@ -88,6 +88,6 @@ fn add(columns: &mut IdColumns, row: &EventWithoutId) -> Result<EventId, StoreEr
         return Err(StoreError::Corrupt(format!("event {} does not fit its id or witness", EventId(row.id))));
     }
     let position = Position { epoch: row.epoch, partition: row.partition, offset: row.offset, index: row.line };
-    columns.push(&EventRef::of(&batch, 0), position);
+    columns.push(&EventKey::of(&batch, 0), &row.code, position);
     Ok(batch.ids[0])
 }

@@ -2,7 +2,7 @@
 
 use super::known::{Filter, IdMap, Recent, Version};
 use super::lookup::IdRow;
-use super::row::EventRef;
+use super::row::EventKey;
 use crate::direct::DuplicateKind;
 use domain::position::Position;
 
@@ -28,7 +28,7 @@ pub(crate) enum Verdict {
 impl Knowledge<'_> {
     /// Decides, and remembers an id that is new. `position` is that of a line in the log; absent where positions are given
     /// out only to what is new.
-    pub(crate) fn judge(&mut self, event: &EventRef<'_>, position: Option<Position>) -> Verdict {
+    pub(crate) fn judge(&mut self, event: &EventKey, position: Option<Position>) -> Verdict {
         let own = Version { content: event.content, timestamp: event.timestamp.0 };
         let first = match self.recent.get(event.id) {
             Some(version) => version,

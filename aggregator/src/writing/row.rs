@@ -7,15 +7,34 @@ use domain::ids::OrganizationId;
 use domain::time::Timestamp;
 use std::sync::Arc;
 
-/// All that the tables keep of an event besides its position.
-#[derive(Clone, Copy, Debug)]
-pub struct EventRef<'a> {
+/// What names an event and tells it from its copies: all that is asked of it before its row is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventKey {
     pub(crate) organization: OrganizationId,
-    pub(crate) ingested_at: Timestamp,
     pub(crate) id: EventId,
     pub(crate) series: SeriesId,
     pub(crate) content: u64,
     pub(crate) timestamp: Timestamp,
+}
+
+impl EventKey {
+    /// Of row `row` of a batch.
+    pub(crate) fn of(batch: &EventBatch, row: usize) -> Self {
+        Self {
+            organization: batch.organization,
+            id: batch.ids[row],
+            series: batch.series[row],
+            content: batch.contents[row],
+            timestamp: batch.timestamps[row],
+        }
+    }
+}
+
+/// All that the tables keep of an event besides its position.
+#[derive(Clone, Copy, Debug)]
+pub struct EventRef<'a> {
+    pub(crate) key: EventKey,
+    pub(crate) ingested_at: Timestamp,
     pub(crate) transaction_id: &'a str,
     pub(crate) code: &'a str,
     pub(crate) customer: &'a str,
@@ -28,12 +47,8 @@ impl<'a> EventRef<'a> {
     /// Row `row` of a batch.
     pub(crate) fn of(batch: &'a EventBatch, row: usize) -> Self {
         Self {
-            organization: batch.organization,
+            key: EventKey::of(batch, row),
             ingested_at: batch.ingested_at,
-            id: batch.ids[row],
-            series: batch.series[row],
-            content: batch.contents[row],
-            timestamp: batch.timestamps[row],
             transaction_id: batch.transaction_ids.get(row),
             code: batch.codes.get(row),
             customer: batch.customers.get(row),
@@ -52,6 +67,13 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    pub(crate) fn key(&self, row: usize) -> EventKey {
+        match self {
+            Source::Request(batch) => EventKey::of(batch, row),
+            Source::Record(rows) => rows.key(row),
+        }
+    }
+
     pub(crate) fn row(&self, row: usize) -> EventRef<'_> {
         match self {
             Source::Request(batch) => EventRef::of(batch, row),

@@ -1,7 +1,7 @@
 //! What one insert will hold. Events stay where they came in; [`super::encode`] puts them in order.
 
 use super::plans::Plans;
-use super::row::{EventRef, Source};
+use super::row::{EventKey, EventRef, Source};
 use crate::direct::DuplicateKind;
 use crate::extract::ExtractionPlan;
 use crate::native::{DeadLetterRow, VoidRow};
@@ -81,6 +81,11 @@ impl Rows {
         self.sources[new.source as usize].row(new.row as usize)
     }
 
+    /// The key of a new row.
+    pub(crate) fn key(&self, new: &NewRow) -> EventKey {
+        self.sources[new.source as usize].key(new.row as usize)
+    }
+
     /// The event of a copy.
     pub(crate) fn copy(&self, loser: &LoserRow) -> EventRef<'_> {
         self.sources[loser.source as usize].row(loser.row as usize)
@@ -110,15 +115,15 @@ impl Rows {
         count(self.sources.len() - 1)
     }
 
-    /// Adds row `row` of the source at `place`, which `event` borrows from elsewhere.
+    /// Adds row `row` of the source at `place`: an event of `code`.
     pub(crate) fn add_event(
         &mut self,
         (place, row): (u32, usize),
-        event: &EventRef<'_>,
+        (organization, code): (OrganizationId, &str),
         position: Position,
         plans: &mut Plans,
     ) {
-        let metric = self.metric(event, plans);
+        let metric = self.metric(organization, code, plans);
         self.events.push(NewRow { source: place, row: count(row), metric, position });
     }
 
@@ -132,18 +137,18 @@ impl Rows {
         self.losers.push(LoserRow { source, row: count(row), position, reason });
     }
 
-    fn metric(&mut self, event: &EventRef<'_>, plans: &mut Plans) -> u32 {
-        let is_it = |known: &MetricOfRows| known.organization == event.organization && known.code == event.code;
+    fn metric(&mut self, organization: OrganizationId, code: &str, plans: &mut Plans) -> u32 {
+        let is_it = |known: &MetricOfRows| known.organization == organization && known.code == code;
         if self.metrics.get(self.last_metric as usize).is_some_and(is_it) {
             return self.last_metric;
         }
-        let of_tenant = self.places.get(&event.organization);
-        if let Some(place) = of_tenant.and_then(|known| known.get(event.code)) {
+        let of_tenant = self.places.get(&organization);
+        if let Some(place) = of_tenant.and_then(|known| known.get(code)) {
             self.last_metric = *place;
             return *place;
         }
-        let plan = plans.plan(event.organization, event.code);
-        self.add_metric(MetricOfRows { organization: event.organization, code: event.code.to_owned(), plan })
+        let plan = plans.plan(organization, code);
+        self.add_metric(MetricOfRows { organization, code: code.to_owned(), plan })
     }
 
     /// The place of a metric of other rows; one whose plan has changed in between stands beside the earlier one.
