@@ -1,7 +1,8 @@
 //! How far the writer is: the last insert number it has answered for, and the last one that readers find in the store.
 //!
-//! The two differ by what is in the journal only: a tenth of a second. Readers in the same process do not see the gap: they wait
-//! until the store has caught up with what had been answered when they asked, and their wait sends the rows on at once.
+//! The two differ by what is in the journal only: a tenth of a second, half of one where events come fast. Readers in the same
+//! process do not see the gap: they wait until the store has caught up with what had been answered when they asked, and their wait
+//! sends the rows on at once.
 
 use crate::error::StoreError;
 use domain::position::Cut;

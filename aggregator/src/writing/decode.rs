@@ -213,6 +213,8 @@ impl Reading<'_> {
         self.rows.push(row);
     }
 
+    // Whether it is borrowed, and so stands in the record, is the question.
+    #[allow(clippy::ptr_arg)]
     fn span(&mut self, text: &Cow<'_, str>) -> Span {
         match text {
             Cow::Borrowed(plain) => self.span_of_lines(plain),
