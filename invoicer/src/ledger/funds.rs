@@ -73,6 +73,9 @@ pub struct Account {
     pub spendable: bool,
 }
 
+/// Place in the order of use: class, priority, age, id.
+type InOrder = (u8, i64, i64, Uuid);
+
 /// What these customers have to spend, each in the order of use; locked until the transaction ends.
 ///
 /// # Errors
@@ -97,7 +100,7 @@ pub async fn to_spend(
     }
     let coupons = coupon_terms(connection, &of_kind(&accounts, FundKind::Coupon)?).await?;
     let wallets = wallet_terms(connection, &of_kind(&accounts, FundKind::Wallet)?).await?;
-    let mut funds: HashMap<CustomerId, Vec<((u8, i64, i64, Uuid), Fund)>> = HashMap::new();
+    let mut funds: HashMap<CustomerId, Vec<(InOrder, Fund)>> = HashMap::new();
     for row in &accounts {
         let id = read_uuid(row, "id")?;
         let opened_at: i64 = row.try_get("opened_at")?;
@@ -120,7 +123,7 @@ pub async fn to_spend(
         let customer = CustomerId(read_uuid(row, "customer_id")?);
         funds.entry(customer).or_default().push(((class, priority, opened_at, id), fund));
     }
-    let in_order = |mut list: Vec<((u8, i64, i64, Uuid), Fund)>| {
+    let in_order = |mut list: Vec<(InOrder, Fund)>| {
         list.sort_by_key(|(place, _)| *place);
         list.into_iter().map(|(_, fund)| fund).collect()
     };

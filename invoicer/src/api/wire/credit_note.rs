@@ -84,13 +84,13 @@ impl CreditNoteRecord {
     #[must_use]
     pub fn of(note: &StoredNote) -> Self {
         let balance = note.balance.unwrap_or(MinorUnits::ZERO);
-        let credit_status = (note.finalized && (note.credit.0 > 0 || note.voided_at.is_some())).then(|| {
-            match (balance.0 > 0, note.voided_at) {
-                (true, _) => "available",
-                (false, Some(_)) => "voided",
-                (false, None) => "consumed",
-            }
-        });
+        let standing = match (balance.0 > 0, note.voided_at) {
+            (true, _) => "available",
+            (false, Some(_)) => "voided",
+            (false, None) => "consumed",
+        };
+        let has_credit = note.finalized && (note.credit.0 > 0 || note.voided_at.is_some());
+        let credit_status = has_credit.then_some(standing);
         // The ledger's constraint: the two parts are the total.
         let total = MinorUnits(note.sums.net.0 + note.sums.tax.0);
         Self {
