@@ -231,6 +231,12 @@ impl Database {
         self.dialect
     }
 
+    /// Ends a `SELECT` of rows that its transaction then changes: as [`WriteTransaction::for_update`].
+    #[must_use]
+    pub fn row_lock(&self) -> &'static str {
+        row_lock(self.dialect)
+    }
+
     /// Begins a write transaction; on SQLite it waits for the one before. Dropped without commit, it is rolled back.
     ///
     /// # Errors
@@ -334,10 +340,7 @@ impl WriteTransaction {
     /// there is nobody else.
     #[must_use]
     pub fn for_update(&self) -> &'static str {
-        match self.dialect {
-            Dialect::Sqlite => "",
-            Dialect::Postgres => " FOR UPDATE",
-        }
+        row_lock(self.dialect)
     }
 
     /// Makes it durable.
@@ -346,6 +349,13 @@ impl WriteTransaction {
     /// When it could not be; nothing of it was kept then.
     pub async fn commit(self) -> Result<(), DatabaseError> {
         Ok(self.transaction.commit().await?)
+    }
+}
+
+fn row_lock(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => " FOR UPDATE",
     }
 }
 

@@ -243,6 +243,21 @@ pub enum Ending {
     BillsNothing,
 }
 
+/// Where what was paid ahead and not used goes when a subscription ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnusedAdvance {
+    /// To later invoices.
+    #[default]
+    Credit,
+    /// Back to the customer, as far as it was paid; the rest is credit.
+    Refund,
+    /// Off what is due of the invoice that charged it; the rest is credit.
+    Offset,
+    /// Nowhere.
+    Skip,
+}
+
 /// A subscription as rating and billing need it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
@@ -274,6 +289,8 @@ pub struct Subscription {
     pub anchor_at: Option<Timestamp>,
     /// What its end bills.
     pub ending: Ending,
+    /// Where what was paid ahead and not used goes at its end.
+    pub unused_advance: UnusedAdvance,
 }
 
 impl Subscription {

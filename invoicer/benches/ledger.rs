@@ -44,6 +44,7 @@ fn new_invoice(organization: OrganizationId) -> NewInvoice {
         fees,
         subtotal: MinorUnits(1500),
         taxes: invoicer::tax::InvoiceTaxes::default(),
+        credits: Default::default(),
         total: MinorUnits(1500),
     };
     let key = FrontierKey { subscription, part: Part::Usage, chain: Chain::Main };
@@ -75,6 +76,7 @@ fn fee(subscription: SubscriptionId, place: usize, from: Timestamp, to: Timestam
         taxes: Vec::new(),
         adjusts: None,
         in_advance: None,
+        coupons: Quantity::ZERO,
     }
 }
 
@@ -82,7 +84,7 @@ async fn written(database: &Database, context: &BatchContext, invoices: &[NewInv
     let started = Instant::now();
     for batch in invoices.chunks(at_once) {
         let mut transaction = database.write().await.expect("a ledger to write to");
-        assert!(write(transaction.connection(), context, batch).await.expect("invoices are written"));
+        assert!(write(transaction.connection(), context, &mut batch.to_vec()).await.expect("invoices are written"));
         transaction.commit().await.expect("the transaction commits");
     }
     started.elapsed()
@@ -97,7 +99,7 @@ fn ledger(criterion: &mut Criterion) {
         let mut transaction = database.write().await.expect("a ledger to write to");
         let cut_id = runs::keep_positions(transaction.connection(), &Cut::direct(1)).await.expect("a cut");
         transaction.commit().await.expect("the cut is kept");
-        (database, BatchContext { run: None, cut_id, now: Timestamp(0) })
+        (database, BatchContext { run: None, cut_id, now: Timestamp(0), row_lock: "" })
     });
     let organization = OrganizationId::random();
     let mut group = criterion.benchmark_group("invoices written, four fees each");

@@ -13,7 +13,7 @@ use crate::api::InvoiceRecord;
 use crate::ledger::drafts::{self, ReworkedDraft};
 use crate::ledger::invoices::{self, StoredInvoice};
 use crate::ledger::write::BatchContext;
-use crate::ledger::{LedgerError, runs, states};
+use crate::ledger::{LedgerError, credit_notes, funds, runs, states};
 use crate::local_days::later_by_days;
 use crate::model::{FeeKind, InvoiceKind, InvoiceStatus};
 use crate::run::rework::{Rework, rework_all};
@@ -135,14 +135,14 @@ impl BillingRuns {
         &self,
         cut: &Cut,
         before: &StoredInvoice,
-        reworked: ReworkedDraft,
+        mut reworked: ReworkedDraft,
         now: Timestamp,
     ) -> Result<StoredInvoice, ActionError> {
         let organization = reworked.organization;
         let mut write = self.database().write().await?;
         let cut_id = runs::keep_positions(write.connection(), cut).await?;
-        let context = BatchContext { run: None, cut_id, now: self.machine_now() };
-        if !drafts::rewrite(write.connection(), &context, std::slice::from_ref(&reworked)).await? {
+        let context = BatchContext { run: None, cut_id, now: self.machine_now(), row_lock: write.for_update() };
+        if !drafts::rewrite(write.connection(), &context, std::slice::from_mut(&mut reworked)).await? {
             return Err(changed_meanwhile());
         }
         self.logged(write, organization, Some(before), before.id, now).await
@@ -169,7 +169,7 @@ impl BillingRuns {
         self.logged(write, organization, Some(&before), id, now).await
     }
 
-    /// Takes an unpaid invoice back. Its number stays taken, its lines are no longer owed.
+    /// Takes an unpaid invoice back. Its number stays taken, its lines are no longer owed, what it took of credits is given back.
     ///
     /// # Errors
     /// 404, 400 when it is paid or voided, 409 when it was changed meanwhile.
@@ -184,6 +184,18 @@ impl BillingRuns {
         if !matches!(before.status, InvoiceStatus::Draft | InvoiceStatus::Finalized) {
             return Err(wrong_state("draft and finalized", &before));
         }
+        if states::settled(write.connection(), id).await?.0 > 0 {
+            let detail = "part of the invoice is paid: credit it instead of taking it back";
+            return Err(ApiError::bad_request("invoice_partly_paid", detail).into());
+        }
+        let credited = credit_notes::credited(write.connection(), id).await?;
+        if !credited.fees.is_empty() {
+            let detail = "the invoice has credit notes: void these first";
+            return Err(ApiError::bad_request("invoice_credited", detail).into());
+        }
+        let row_lock = write.for_update();
+        // The accounts are locked before the invoice: see `ledger::settle`.
+        funds::give_back(write.connection(), row_lock, id, now).await?;
         if !states::void(write.connection(), organization, &before, now).await? {
             return Err(changed_meanwhile());
         }

@@ -3,6 +3,7 @@
 //! It refuses business rules: what is due, priced or written is decided elsewhere. Every answer is of the caller's
 //! organization (I8); runs over all organizations are for the operator only.
 
+mod credit_notes;
 #[cfg(feature = "pdf")]
 mod documents;
 mod export;
@@ -15,7 +16,7 @@ mod run_report;
 mod runs;
 mod wire;
 
-pub use wire::{BillingRunRecord, FeeRecord, InvoiceRecord, LineItem, ProofRecord};
+pub use wire::{BillingRunRecord, CreditNoteRecord, FeeRecord, InvoiceRecord, LineItem, ProofRecord};
 
 use crate::actions::ActionError;
 use crate::inputs::InputError;
@@ -70,6 +71,7 @@ pub fn router(state: InvoicerState) -> Router {
         .merge(run_report::routes())
         .merge(invoices::routes())
         .merge(invoice_actions::routes(&state))
+        .merge(credit_notes::routes())
         .merge(export::routes())
         .merge(fees::routes())
         .merge(ledger::routes())
@@ -85,6 +87,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document.merge(run_report::Document::openapi());
     document.merge(invoices::Document::openapi());
     document.merge(invoice_actions::Document::openapi());
+    document.merge(credit_notes::Document::openapi());
     document.merge(export::Document::openapi());
     #[cfg(feature = "pdf")]
     document.merge(documents::Document::openapi());

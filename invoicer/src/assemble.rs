@@ -9,8 +9,8 @@
 
 use crate::due::{Due, Part};
 use crate::local_days::later_by_days;
-use crate::model::{Fee, FeeKind, FeeVersions, Invoice, InvoiceKind, InvoiceStatus};
-use crate::tax::{AppliedTax, InvoiceTaxes, taxes_of};
+use crate::model::{Credits, Fee, FeeKind, FeeVersions, Invoice, InvoiceKind, InvoiceStatus};
+use crate::tax::{AppliedTax, InvoiceTaxes, Taxed, taxes_of};
 use domain::catalog::{Customer, Subscription};
 use domain::ids::{BillingRunId, CustomerId, FeeId, InvoiceId, OrganizationId, SubscriptionId};
 use domain::money::{Currency, MinorUnits, MoneyError};
@@ -139,6 +139,7 @@ pub fn plan_fee(line: &PlannedLine) -> Fee {
         taxes: Vec::new(),
         adjusts: None,
         in_advance: None,
+        coupons: Quantity::ZERO,
     }
 }
 
@@ -194,19 +195,20 @@ pub fn assemble<E: From<MoneyError>>(
         fees,
         subtotal: MinorUnits::ZERO,
         taxes: InvoiceTaxes::default(),
+        credits: Credits::default(),
         total: MinorUnits::ZERO,
     };
     add_up(&mut invoice, planned.as_of)?;
     Ok(invoice)
 }
 
-/// Sums, taxes and state of an invoice at `as_of`, from its fees.
+/// Sums, taxes and state of an invoice at `as_of`, from its fees alone: what is taken off it comes when it is written.
 ///
 /// # Errors
 /// When a sum passes 64 bits.
 pub fn add_up(invoice: &mut Invoice, as_of: Timestamp) -> Result<(), MoneyError> {
     invoice.subtotal = total_of(&invoice.fees)?;
-    invoice.taxes = taxes_of(invoice.fees.iter().map(|fee| (fee.amount, fee.taxes.as_slice())))?;
+    invoice.taxes = taxes_of(invoice.fees.iter().map(Taxed::fee))?;
     invoice.total = invoice.subtotal.plus(invoice.taxes.amount)?;
     invoice.status = status_at(invoice.issued_at, as_of, invoice.total);
     invoice.paid_at = (invoice.status == InvoiceStatus::Paid).then_some(invoice.issued_at);

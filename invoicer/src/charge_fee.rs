@@ -74,6 +74,7 @@ impl ChargeFees {
             taxes: Vec::new(),
             adjusts: None,
             in_advance: None,
+            coupons: Quantity::ZERO,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Whether every sum and balance of the ledger adds up: invoices against their fees and taxes, numbers against counters, fees
+//! Whether every sum and balance of the ledger adds up: invoices against their fees, taxes and credits, numbers against counters, fees
 //! against how far their subscriptions are billed, runs against what they wrote.
 //!
 //! It trusts nothing that another rule has not shown, and repairs nothing. What it reads is what is committed when each rule looks:
@@ -8,14 +8,17 @@
 
 use crate::ledger::LedgerError;
 use crate::ledger::bulk::{placeholders, query_with};
-use crate::tax::{AppliedTax, TaxLine, exact_tax, rounded, taxes_of};
+use crate::tax::{AppliedTax, TaxLine, Taxed, taxes_of};
 use catalog::Database;
 use domain::money::{MinorUnits, MoneyError};
+use domain::quantity::Quantity;
 use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use std::collections::HashMap;
 use utoipa::ToSchema;
+
+mod credit_rules;
 
 /// Problems told of each rule; the rest is counted.
 const TOLD: usize = 100;
@@ -153,7 +156,7 @@ pub async fn check_ledger(database: &Database) -> Result<LedgerReport, LedgerErr
         fees: count(database, "SELECT COUNT(*) FROM fees").await?,
         ..LedgerReport::default()
     };
-    for rule in RULES {
+    for rule in RULES.iter().chain(credit_rules::RULES) {
         let rows = sqlx::query(rule.broken).fetch_all(database.pool()).await?;
         report.problems_total += rows.len();
         for row in rows.iter().take(TOLD) {
@@ -211,7 +214,8 @@ fn taxed_invoice(row: &AnyRow) -> Result<TaxedInvoice, LedgerError> {
     })
 }
 
-type TaxedFees = HashMap<String, Vec<(MinorUnits, Vec<AppliedTax>)>>;
+type TaxedFee = (MinorUnits, Quantity, Vec<AppliedTax>);
+type TaxedFees = HashMap<String, Vec<TaxedFee>>;
 
 async fn fees_of(
     database: &Database,
@@ -221,26 +225,30 @@ async fn fees_of(
     let list = placeholders(0, invoices.len());
     let ids: Vec<String> = invoices.iter().map(|invoice| invoice.id.clone()).collect();
     let sql = format!(
-        "SELECT id, invoice_id, amount_cents, tax_cents, taxes FROM fees
+        "SELECT id, invoice_id, amount_cents, coupons, tax_cents, taxes FROM fees
          WHERE invoice_id IN ({list}) AND (tax_cents <> 0 OR taxes <> '[]')"
     );
     let mut fees = TaxedFees::new();
     for row in query_with(sql, &ids).fetch_all(database.pool()).await? {
         let amount = MinorUnits(row.try_get("amount_cents")?);
         let taxes: Vec<AppliedTax> = serde_json::from_str(row.try_get("taxes")?)?;
-        let (stored, again) = (row.try_get::<i64, _>("tax_cents")?, rounded(&exact_tax(amount, &taxes))?.0);
+        let text: &str = row.try_get("coupons")?;
+        let coupons = Quantity::parse(text).map_err(|_| LedgerError::corrupt("fees.coupons", text))?;
+        let taxed = Taxed { amount, coupons: &coupons, taxes: &taxes };
+        let (stored, again) = (row.try_get::<i64, _>("tax_cents")?, taxed.rounded_tax()?.0);
         if stored != again {
             let id: String = row.try_get("id")?;
             let why = format!("tax is {stored}, its rates come to {again}");
             note(report, "a fee's tax is what its rates come to", format!("fee {id}"), why);
         }
-        fees.entry(row.try_get("invoice_id")?).or_default().push((amount, taxes));
+        fees.entry(row.try_get("invoice_id")?).or_default().push((amount, coupons, taxes));
     }
     Ok(fees)
 }
 
-fn wrong_tax(invoice: &TaxedInvoice, fees: &[(MinorUnits, Vec<AppliedTax>)]) -> Result<Option<String>, MoneyError> {
-    let again = taxes_of(fees.iter().map(|(amount, taxes)| (*amount, taxes.as_slice())))?;
+fn wrong_tax(invoice: &TaxedInvoice, fees: &[TaxedFee]) -> Result<Option<String>, MoneyError> {
+    let taxed = fees.iter().map(|(amount, coupons, taxes)| Taxed { amount: *amount, coupons, taxes });
+    let again = taxes_of(taxed)?;
     if again.amount.0 != invoice.tax_cents {
         return Ok(Some(format!("taxes are {}, the rates come to {}", invoice.tax_cents, again.amount)));
     }

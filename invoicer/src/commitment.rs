@@ -110,6 +110,7 @@ pub fn commitment_fee(
         taxes: Vec::new(),
         adjusts: None,
         in_advance: None,
+        coupons: Quantity::ZERO,
     })
 }
 
@@ -151,6 +152,7 @@ pub fn refilled(stored: &StoredFee, before: &[StoredFee], usage: &[(i64, Fee)]) 
         taxes: stored.taxes.clone(),
         adjusts: None,
         in_advance: None,
+        coupons: Quantity::ZERO,
     })
 }
 

@@ -8,10 +8,10 @@ use crate::ledger::invoices::StoredInvoice;
 use crate::ledger::runs;
 use crate::ledger::write::{BatchContext, insert_all};
 use crate::local_days::later_by_days;
-use crate::model::{Fee, FeeKind, FeeVersions, Invoice, InvoiceKind, InvoiceStatus};
+use crate::model::{Credits, Fee, FeeKind, FeeVersions, Invoice, InvoiceKind, InvoiceStatus};
 use crate::run::terms::applied_taxes;
 use crate::run::{BillingRuns, RunError};
-use crate::tax::taxes_of;
+use crate::tax::{Taxed, taxes_of};
 use catalog::WriteTransaction;
 use domain::ids::{ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId};
 use domain::money::{Currency, MinorUnits};
@@ -85,11 +85,11 @@ impl BillingRuns {
         handmade: &Handmade,
         now: Timestamp,
     ) -> Result<InvoiceId, ActionError> {
-        let invoice = made(world, handmade, now)?;
+        let mut invoice = made(world, handmade, now)?;
         // No fee of it was rated: the cut names no position.
         let cut_id = runs::keep_positions(write.connection(), &Cut::direct(0)).await?;
-        let context = BatchContext { run: None, cut_id, now: self.machine_now() };
-        insert_all(write.connection(), &context, std::iter::once(&invoice)).await?;
+        let context = BatchContext { run: None, cut_id, now: self.machine_now(), row_lock: write.for_update() };
+        insert_all(write.connection(), &context, std::iter::once(&mut invoice)).await?;
         Ok(invoice.id)
     }
 }
@@ -105,7 +105,7 @@ fn made(world: &World, handmade: &Handmade, now: Timestamp) -> Result<Invoice, A
     }
     let too_large = |fault: domain::money::MoneyError| unusable(fault.to_string());
     let subtotal = crate::assemble::total_of(&fees).map_err(too_large)?;
-    let taxes = taxes_of(fees.iter().map(|fee| (fee.amount, fee.taxes.as_slice()))).map_err(too_large)?;
+    let taxes = taxes_of(fees.iter().map(Taxed::fee)).map_err(too_large)?;
     let total = subtotal.plus(taxes.amount).map_err(too_large)?;
     let status = match (handmade.issue, total) {
         (false, _) => InvoiceStatus::Draft,
@@ -135,6 +135,7 @@ fn made(world: &World, handmade: &Handmade, now: Timestamp) -> Result<Invoice, A
         fees,
         subtotal,
         taxes,
+        credits: Credits::default(),
         total,
     })
 }
@@ -162,5 +163,6 @@ fn fee_of(line: &GivenLine, kind: InvoiceKind, now: Timestamp) -> Fee {
         taxes: Vec::new(),
         adjusts: None,
         in_advance: None,
+        coupons: Quantity::ZERO,
     }
 }

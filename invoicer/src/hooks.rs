@@ -78,6 +78,15 @@ impl AddOnApplied for BillingRuns {
 
 /// The ledger's rows of an organization, children first. Cuts name nobody and stay.
 const WIPE: &[&str] = &[
+    "DELETE FROM credit_entries WHERE organization_id = $1",
+    "DELETE FROM applied_coupons WHERE organization_id = $1",
+    "DELETE FROM coupons WHERE organization_id = $1",
+    "DELETE FROM wallets WHERE organization_id = $1",
+    "DELETE FROM credit_accounts WHERE organization_id = $1",
+    "DELETE FROM advances_given_back WHERE organization_id = $1",
+    "DELETE FROM credit_note_items WHERE credit_note_id IN (SELECT id FROM credit_notes WHERE organization_id = $1)",
+    "DELETE FROM credit_notes WHERE organization_id = $1",
+    "DELETE FROM credit_note_counters WHERE organization_id = $1",
     "DELETE FROM invoice_settlements WHERE organization_id = $1",
     "DELETE FROM invoice_reminders WHERE organization_id = $1",
     "DELETE FROM invoice_mails WHERE organization_id = $1",

@@ -15,15 +15,19 @@ pub mod adjusted;
 pub mod advanced;
 pub mod bulk;
 pub mod counted;
+pub mod credit_notes;
+mod credit_tables;
 pub mod drafts;
 pub mod fee_rows;
 pub mod fees;
 pub mod frontiers;
+pub mod funds;
 pub mod invoices;
 pub mod reports;
 pub mod run_leases;
 pub mod runs;
 pub mod schema;
+pub mod settle;
 pub mod states;
 pub mod write;
 
@@ -31,6 +35,7 @@ use crate::model::UnknownText;
 use catalog::database::DatabaseError;
 use domain::ids::SubscriptionId;
 use domain::money::{Currency, MoneyError};
+use domain::quantity::Quantity;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use std::fmt::Display;
@@ -91,6 +96,10 @@ impl From<UnknownText> for LedgerError {
 fn read_uuid(row: &AnyRow, column: &str) -> Result<Uuid, LedgerError> {
     let text: &str = row.try_get(column)?;
     text.parse().map_err(|_| LedgerError::corrupt(column, text))
+}
+
+fn read_quantity(column: &str, text: &str) -> Result<Quantity, LedgerError> {
+    Quantity::parse(text).map_err(|_| LedgerError::corrupt(column, text))
 }
 
 fn read_currency(row: &AnyRow, column: &str) -> Result<Currency, LedgerError> {

@@ -6,8 +6,10 @@
 //! - [`due`]: which stretches of which subscriptions are due
 //! - [`assemble`], [`charge_fee`], [`commitment`], [`mod@tax`]: flat fees, rated usage, minimum commitments and taxes on invoices
 //!   ([`model`])
+//! - [`credits`]: what is taken off an invoice by coupons, credit notes and wallets
 //! - [`ledger`]: written in one transaction with numbers and frontiers; read by [`api`]
 //! - [`actions`]: an invoice issued, refreshed, paid, taken back or made again by hand; [`handmade`]: lines given by hand, add-ons
+//! - [`credit_notes`]: what was billed, credited; by hand, or as a subscription ends
 //! - [`prove`]: one fee counted again; [`preview`]: what the open period comes to so far; [`printed`]: an invoice as a page
 //!
 //! It refuses to parse events, to price usage, and to read clocks below [`scheduler`] and [`api`].
@@ -22,6 +24,8 @@ pub mod assemble;
 pub mod charge_fee;
 pub mod check_ledger;
 pub mod commitment;
+pub mod credit_notes;
+pub mod credits;
 pub mod due;
 mod fee_period;
 pub mod handmade;

@@ -174,6 +174,8 @@ pub struct Fee {
     pub properties: String,
     /// The taxes it bears.
     pub taxes: Vec<AppliedTax>,
+    /// Its share of the invoice's coupons in minor units: exact to thirty places (I5).
+    pub coupons: Quantity,
     /// The fee of a closed period that it corrects.
     pub adjusts: Option<FeeId>,
     /// Of usage that is paid in advance: what it is for.
@@ -223,6 +225,19 @@ impl FromStr for PaidAhead {
     }
 }
 
+/// What is taken off an invoice, in the order in which it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Credits {
+    /// By coupons, before taxes.
+    pub coupons: MinorUnits,
+    /// Billed before, as thresholds were crossed.
+    pub progressive: MinorUnits,
+    /// By credit notes.
+    pub credit_notes: MinorUnits,
+    /// From wallets.
+    pub wallets: MinorUnits,
+}
+
 /// An invoice with its fees, in the order of its lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invoice {
@@ -266,7 +281,9 @@ pub struct Invoice {
     pub subtotal: MinorUnits,
     /// What its taxes come to.
     pub taxes: InvoiceTaxes,
-    /// What is due: subtotal and taxes.
+    /// What is taken off it.
+    pub credits: Credits,
+    /// What is due: subtotal − coupons + taxes − progressive credit − credit notes − wallets (I5).
     pub total: MinorUnits,
 }
 

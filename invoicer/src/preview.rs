@@ -11,7 +11,7 @@ use crate::inputs::{InputError, view_and_terms_of};
 use crate::ledger::{LedgerError, counted, frontiers};
 use crate::model::Fee;
 use crate::run::terms::{applied_taxes, commitment_on};
-use crate::tax::taxes_of;
+use crate::tax::{Taxed, taxes_of};
 use catalog::billing::{BillingScope, BillingTerms, UnknownTax};
 use catalog::{Catalog, DatabaseError};
 use domain::ids::{CustomerId, OrganizationId, SubscriptionId};
@@ -114,8 +114,7 @@ pub async fn preview(catalog: &Catalog, rater: &Rater, of: PreviewOf) -> Result<
     for fee in &mut fees {
         fee.taxes = applied_taxes(&terms, of.organization, of.customer, fee)?;
     }
-    let taxed = fees.iter().map(|fee| (fee.amount, fee.taxes.as_slice()));
-    let (subtotal, tax) = (total_of(&fees)?, taxes_of(taxed)?.amount);
+    let (subtotal, tax) = (total_of(&fees)?, taxes_of(fees.iter().map(Taxed::fee))?.amount);
     Ok(Preview { total: subtotal.plus(tax)?, subtotal, tax, fees, currency })
 }
 

@@ -5,6 +5,7 @@
 //! - [`execute`]: its stages; [`plan`]: what is due; [`finalize`]: drafts; [`assembler`]: rated usage on invoices;
 //!   [`mod@write`]: these into the ledger
 //! - [`mod@lease`]: which process executes it; [`background`]: where nobody waits for it
+//! - [`unused_advance`]: credit for what ended subscriptions had paid ahead
 //! - [`in_advance`]: between runs, usage that is billed as it comes in
 //! - [`compared`]: what a dry run would bill against what was billed before
 //! - [`progress`]: what is told meanwhile
@@ -24,6 +25,7 @@ pub mod plan;
 pub mod progress;
 pub(crate) mod rework;
 pub mod terms;
+mod unused_advance;
 mod write;
 
 pub use in_advance::BilledInAdvance;
@@ -343,13 +345,17 @@ impl BillingRuns {
         let mut connection = self.shared.connection().await?;
         let billed = frontiers::read_all(&mut connection, scope.organization).await?;
         let draft = drafts::next_issue(&mut connection, scope.organization).await?;
+        let gives_back = unused_advance::any(&mut connection, &world, &billed, scope).await?;
         drop(connection);
         let scope = *scope;
         let planned = tokio::task::spawn_blocking(move || plan::plan_run(&world, &billed, &scope)).await;
         let planned = planned.map_err(|error| RunError::Thread(error.to_string()))?;
         let draft_due = draft.is_some_and(|issued_at| issued_at <= scope.as_of);
         let next = [planned.next, draft.filter(|_| !draft_due)].into_iter().flatten().min();
-        Ok(Outlook { due: draft_due || !planned.invoices.is_empty() || !planned.problems.is_empty(), next })
+        Ok(Outlook {
+            due: draft_due || gives_back || !planned.invoices.is_empty() || !planned.problems.is_empty(),
+            next,
+        })
     }
 
     /// A run; of one organization, or any when that is absent.

@@ -1,8 +1,9 @@
 //! Taxes of fees and invoices. Pure.
 //!
-//! I5: a fee's tax is exact (amount × rate); what is rounded, once and half away from zero, is the invoice's tax (the exact sum over
+//! I5: a fee's tax is exact ((amount − exact coupon share) × rate); what is rounded, once and half away from zero, is the invoice's tax (the exact sum over
 //! all its fees and taxes) and, for the tax table, each tax over its fees. Cents shown per fee need not add up to either.
 
+use crate::model::Fee;
 use bigdecimal::{BigDecimal, RoundingMode, ToPrimitive};
 use catalog::billing::Tax;
 use domain::money::{MinorUnits, MoneyError};
@@ -52,11 +53,50 @@ pub struct InvoiceTaxes {
     pub lines: Vec<TaxLine>,
 }
 
-/// The exact tax on an amount.
+/// Places to which a share of a coupon is kept: shares are quotients, most have no end.
+pub const SHARE_PLACES: u32 = 30;
+/// Sums of such shares are off by less than 10⁻²⁰ for any invoice that can be written (10⁷ lines × 10⁻³⁰ × a rate below 1,000), so
+/// a sum this near to half a cent is half a cent.
+const SETTLED_PLACES: i64 = 20;
+
+/// A fee as its taxes see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Taxed<'a> {
+    /// What is owed.
+    pub amount: MinorUnits,
+    /// Its share of coupons, which is not taxed.
+    pub coupons: &'a Quantity,
+    /// The taxes it bears.
+    pub taxes: &'a [AppliedTax],
+}
+
+impl<'a> Taxed<'a> {
+    /// Of a fee.
+    #[must_use]
+    pub fn fee(fee: &'a Fee) -> Self {
+        Self { amount: fee.amount, coupons: &fee.coupons, taxes: &fee.taxes }
+    }
+
+    /// What is taxed.
+    #[must_use]
+    pub fn base(&self) -> Quantity {
+        &Quantity::from(self.amount.0) - self.coupons
+    }
+
+    /// The tax, rounded by itself: for showing.
+    ///
+    /// # Errors
+    /// Past 64 bits.
+    pub fn rounded_tax(&self) -> Result<MinorUnits, MoneyError> {
+        rounded_sum(&exact_tax(&self.base(), self.taxes))
+    }
+}
+
+/// The exact tax on a base.
 #[must_use]
-pub fn exact_tax(amount: MinorUnits, taxes: &[AppliedTax]) -> Quantity {
+pub fn exact_tax(base: &Quantity, taxes: &[AppliedTax]) -> Quantity {
     let rate: Quantity = taxes.iter().map(|tax| &tax.tax_rate).sum();
-    &Quantity::from(amount.0) * &rate
+    base * &rate
 }
 
 /// Rounded half away from zero.
@@ -68,33 +108,40 @@ pub fn rounded(exact: &Quantity) -> Result<MinorUnits, MoneyError> {
     whole.to_i64().map(MinorUnits).ok_or(MoneyError::TooLarge)
 }
 
-/// The taxes of an invoice, from the amount and the taxes of each of its fees.
+/// A sum over shares of coupons, rounded half away from zero as the sum without end would be.
+///
+/// # Errors
+/// Past 64 bits.
+pub fn rounded_sum(sum: &Quantity) -> Result<MinorUnits, MoneyError> {
+    rounded(&Quantity::from(sum.to_big().with_scale_round(SETTLED_PLACES, RoundingMode::HalfUp)))
+}
+
+/// The taxes of an invoice, from its fees.
 ///
 /// # Errors
 /// When a sum passes 64 bits.
-pub fn taxes_of<'a>(
-    fees: impl IntoIterator<Item = (MinorUnits, &'a [AppliedTax])>,
-) -> Result<InvoiceTaxes, MoneyError> {
+pub fn taxes_of<'a>(fees: impl IntoIterator<Item = Taxed<'a>>) -> Result<InvoiceTaxes, MoneyError> {
     let mut exact = Quantity::ZERO;
-    let mut bases: BTreeMap<(String, Uuid, String), (AppliedTax, MinorUnits)> = BTreeMap::new();
-    for (amount, taxes) in fees {
-        if taxes.is_empty() {
+    let mut bases: BTreeMap<(String, Uuid, String), (AppliedTax, Quantity)> = BTreeMap::new();
+    for fee in fees {
+        if fee.taxes.is_empty() {
             continue;
         }
-        exact += &exact_tax(amount, taxes);
-        for tax in taxes {
+        let base = fee.base();
+        exact += &exact_tax(&base, fee.taxes);
+        for tax in fee.taxes {
             // The rate is part of the key: it may have been changed between two fees of one draft.
             let key = (tax.tax_code.clone(), tax.tax_id, tax.tax_rate.to_string());
-            let (_, base) = bases.entry(key).or_insert_with(|| (tax.clone(), MinorUnits::ZERO));
-            *base = base.plus(amount)?;
+            let (_, sum) = bases.entry(key).or_insert_with(|| (tax.clone(), Quantity::ZERO));
+            *sum += &base;
         }
     }
-    let line = |(tax, base): (AppliedTax, MinorUnits)| {
-        let amount = rounded(&(&Quantity::from(base.0) * &tax.tax_rate))?;
-        Ok(TaxLine { tax, base_amount_cents: base, amount_cents: amount })
+    let line = |(tax, base): (AppliedTax, Quantity)| {
+        let amount = rounded_sum(&(&base * &tax.tax_rate))?;
+        Ok(TaxLine { tax, base_amount_cents: rounded_sum(&base)?, amount_cents: amount })
     };
     let lines = bases.into_values().map(line).collect::<Result<_, MoneyError>>()?;
-    Ok(InvoiceTaxes { amount: rounded(&exact)?, lines })
+    Ok(InvoiceTaxes { amount: rounded_sum(&exact)?, lines })
 }
 
 #[cfg(test)]
@@ -112,8 +159,13 @@ mod tests {
         }
     }
 
+    fn taxed(cents: i64, taxes: &[AppliedTax]) -> Taxed<'_> {
+        const NONE: &Quantity = &Quantity::ZERO;
+        Taxed { amount: MinorUnits(cents), coupons: NONE, taxes }
+    }
+
     fn total(lines: &[(i64, &[AppliedTax])]) -> i64 {
-        taxes_of(lines.iter().map(|(cents, taxes)| (MinorUnits(*cents), *taxes))).unwrap().amount.0
+        taxes_of(lines.iter().map(|(cents, taxes)| taxed(*cents, taxes))).unwrap().amount.0
     }
 
     #[test]
@@ -148,7 +200,7 @@ mod tests {
             // In millionths of a cent, as whole numbers.
             let exact: i128 = lines.iter().map(|(cents, rates)| i128::from(*cents) * i128::from(rates.iter().sum::<i64>())).sum();
             let rounded = (exact.abs() * 2 + 1_000_000) / 2_000_000 * exact.signum();
-            let taxes = taxes_of(fees.iter().map(|(amount, taxes)| (*amount, taxes.as_slice()))).unwrap();
+            let taxes = taxes_of(fees.iter().map(|(amount, taxes)| taxed(amount.0, taxes))).unwrap();
             prop_assert_eq!(i128::from(taxes.amount.0), rounded);
             // Rows are rounded one by one: each may be off by half a cent.
             let rows: i64 = taxes.lines.iter().map(|line| line.amount_cents.0).sum();

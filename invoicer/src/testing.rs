@@ -127,6 +127,7 @@ impl Catalog {
             trial_period_days: 0,
             anchor_at: None,
             ending: domain::catalog::Ending::Bills,
+            unused_advance: domain::catalog::UnusedAdvance::Credit,
         });
         id
     }

@@ -139,6 +139,7 @@ impl World {
             trial_period_days: 0,
             anchor_at: None,
             ending: domain::catalog::Ending::Bills,
+            unused_advance: domain::catalog::UnusedAdvance::Credit,
         };
         self.subscriptions.push(subscription.clone());
         subscription

@@ -215,7 +215,10 @@ impl Life {
 
     async fn void(&mut self) {
         let unpaid = self.caller.all("/v1/invoices/?status=finalized").await;
-        if let Some(invoice) = unpaid.last() {
+        // What credit was given for is not taken back besides.
+        let notes = self.caller.all("/v1/credit_notes/").await;
+        let credited = |invoice: &&Value| notes.iter().any(|note| note["invoice_id"] == invoice["id"]);
+        if let Some(invoice) = unpaid.iter().rfind(|invoice| !credited(invoice)) {
             self.caller.post(&format!("/v1/invoices/{}/void", text(&invoice["id"])), &json!({})).await;
         }
     }
@@ -242,13 +245,19 @@ impl Life {
         prop_assert_eq!(&found, &wanted, "at {}", self.now);
         prop_assert_eq!(add_ons, self.add_ons);
         let invoices = self.caller.all("/v1/invoices/").await;
-        let mut numbers = Vec::new();
+        let (mut numbers, mut spent) = (Vec::new(), 0);
         for invoice in &invoices {
             let subtotal = cents(&invoice["subtotal_cents"]);
             prop_assert_eq!(on_invoice.get(&text(&invoice["id"])).copied().unwrap_or_default(), subtotal);
-            prop_assert_eq!(cents(&invoice["total_cents"]), subtotal + cents(&invoice["tax_amount_cents"]));
+            let by_notes = cents(&invoice["credit_notes_amount_cents"]);
+            prop_assert_eq!(cents(&invoice["total_cents"]), subtotal + cents(&invoice["tax_amount_cents"]) - by_notes);
+            spent += if invoice["status"] == "voided" { 0 } else { by_notes };
             numbers.push(text(&invoice["invoice_number"]));
         }
+        // Credit is spent once: what is left and what invoices took is what was given (I7).
+        let notes = self.caller.all("/v1/credit_notes/").await;
+        let sum = |field: &str| notes.iter().map(|note| cents(&note[field])).sum::<i64>();
+        prop_assert_eq!(sum("credit_amount_cents"), sum("balance_amount_cents") + spent);
         numbers.sort();
         let gapless: Vec<String> = (1..=invoices.len()).map(|number| format!("INV-{number:06}")).collect();
         prop_assert_eq!(numbers, gapless);

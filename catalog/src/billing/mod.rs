@@ -15,7 +15,7 @@ use crate::catalog::Catalog;
 use crate::database::{Database, DatabaseError, Dialect};
 use crate::plan::document::PlanDocument;
 use crate::subscription::wire::TerminationAction;
-use domain::catalog::{Customer, Ending, Metric, Plan, Subscription};
+use domain::catalog::{Customer, Ending, Metric, Plan, Subscription, UnusedAdvance};
 use domain::ids::{CustomerId, MetricId, OrganizationId, PlanId, SubscriptionId};
 use domain::money::Currency;
 use domain::time::Timestamp;
@@ -235,6 +235,7 @@ async fn subscriptions(
         "anchor_at",
         "ended_by_change",
         "on_termination_action",
+        "on_termination_credit_note",
     ])
     .free("external_id");
     let mut all = Vec::new();
@@ -267,6 +268,7 @@ fn subscription(packed: &mut Packed<'_>) -> Result<Subscription, DatabaseError> 
         external_id: String::new(),
         anchor_at: None,
         ending: Ending::Bills,
+        unused_advance: UnusedAdvance::Credit,
     };
     let (activated_at, ended_at, ending_at) =
         (packed.optional_instant()?, packed.optional_instant()?, packed.optional_instant()?);
@@ -276,6 +278,11 @@ fn subscription(packed: &mut Packed<'_>) -> Result<Subscription, DatabaseError> 
         _ if handed_over => Ending::HandsOver,
         TerminationAction::GenerateInvoice => Ending::Bills,
         TerminationAction::GenerateCreditNote | TerminationAction::Skip => Ending::BillsNothing,
+    };
+    let unused: UnusedAdvance = packed.named()?;
+    read.unused_advance = match action {
+        TerminationAction::Skip if !handed_over => UnusedAdvance::Skip,
+        _ => unused,
     };
     packed.free()?.clone_into(&mut read.external_id);
     // A planned start is not yet one, and a subscription that ended before it never had one.

@@ -4,8 +4,12 @@ use crate::database::{Database, DatabaseError};
 
 /// Name under which the versions are kept.
 const COMPONENT: &str = "catalog";
-const MIGRATIONS: &[&str] =
-    &[include_str!("001_catalog.sql"), include_str!("002_month_end.sql"), include_str!("003_plan_overrides.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("001_catalog.sql"),
+    include_str!("002_month_end.sql"),
+    include_str!("003_plan_overrides.sql"),
+    include_str!("004_unused_advance.sql"),
+];
 
 /// Brings the tables to the newest version.
 ///

@@ -8,7 +8,8 @@ use crate::subscription::storage::SubscriptionFilter;
 use crate::subscription::transitions::Action;
 use crate::subscription::wire::{
     BulkSubscriptionRequest, BulkSubscriptionResponse, BulkSubscriptionResult, BulkTerminateRequest,
-    NextBillingDateResponse, SubscriptionCreate, SubscriptionRecord, SubscriptionUpdate, TerminationAction,
+    NextBillingDateResponse, SubscriptionCreate, SubscriptionRecord, SubscriptionUpdate, Termination,
+    TerminationAction,
 };
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -154,14 +155,18 @@ async fn change_plan_preview(
     Ok(Json(catalog.change_plan_preview(caller.organization, id, &request, caller.now).await?))
 }
 
-fn money(query: &QueryArguments) -> Result<TerminationAction, ApiError> {
-    Ok(query.choice("on_termination_action")?.unwrap_or_default())
+fn money(query: &QueryArguments) -> Result<Termination, ApiError> {
+    Ok(Termination {
+        action: query.choice("on_termination_action")?.unwrap_or_default(),
+        credit_note: query.choice("on_termination_credit_note")?.unwrap_or_default(),
+    })
 }
 
 /// Ends a subscription now.
 #[utoipa::path(delete, path = "/v1/subscriptions/{subscription_id}", tag = "Subscriptions",
     security(("api_key" = [])),
-    params(("subscription_id" = uuid::Uuid, Path), ("on_termination_action" = Option<TerminationAction>, Query)),
+    params(("subscription_id" = uuid::Uuid, Path), ("on_termination_action" = Option<TerminationAction>, Query),
+        ("on_termination_credit_note" = Option<String>, Query)),
     responses((status = 204), (status = 401), (status = 404), (status = 422)))]
 async fn terminate(
     caller: Authenticated,
@@ -176,7 +181,8 @@ async fn terminate(
 /// Cancels a subscription now.
 #[utoipa::path(post, path = "/v1/subscriptions/{subscription_id}/cancel", tag = "Subscriptions",
     security(("api_key" = [])),
-    params(("subscription_id" = uuid::Uuid, Path), ("on_termination_action" = Option<TerminationAction>, Query)),
+    params(("subscription_id" = uuid::Uuid, Path), ("on_termination_action" = Option<TerminationAction>, Query),
+        ("on_termination_credit_note" = Option<String>, Query)),
     responses((status = 200, body = SubscriptionRecord), (status = 401), (status = 404), (status = 422)))]
 async fn cancel(
     caller: Authenticated,
@@ -296,7 +302,10 @@ async fn bulk_terminate(
     State(state): State<CatalogState>,
     JsonBody(bulk): JsonBody<BulkTerminateRequest>,
 ) -> Result<Json<BulkSubscriptionResponse>, ApiError> {
-    let action = Action::Terminate(bulk.on_termination_action);
+    let action = Action::Terminate(Termination {
+        action: bulk.on_termination_action,
+        credit_note: bulk.on_termination_credit_note,
+    });
     Ok(Json(act_on_each(&caller, &state, &bulk.subscription_ids, action).await?))
 }
 

@@ -8,8 +8,8 @@ use crate::page::Listing;
 use crate::plan::document::PlanDocument;
 use crate::plan::overrides::plan_for_one;
 use crate::subscription::transitions::{Action, act};
-use crate::subscription::wire::{SubscriptionCreate, SubscriptionRecord, SubscriptionUpdate};
-use domain::catalog::SubscriptionStatus;
+use crate::subscription::wire::{SubscriptionCreate, SubscriptionRecord, SubscriptionUpdate, Termination};
+use domain::catalog::{SubscriptionStatus, UnusedAdvance};
 use domain::ids::{CustomerId, OrganizationId, PlanId, SubscriptionId};
 use domain::time::Timestamp;
 use http_api::{ApiError, ListParams};
@@ -173,8 +173,10 @@ impl Catalog {
             plan_defaults(&mut write, organization, changed.plan_id).await?;
         }
         update_row(&mut write, organization, &changed).await?;
+        let money =
+            Termination { action: changed.on_termination_action, credit_note: changed.on_termination_credit_note };
         if let Some(wanted) = change.status.filter(|wanted| *wanted != kept.status) {
-            let action = Action::leading_to(wanted, kept.status, changed.on_termination_action).ok_or_else(|| {
+            let action = Action::leading_to(wanted, kept.status, money).ok_or_else(|| {
                 ApiError::bad_request("wrong_subscription_state", "no subscription becomes pending again")
             })?;
             act(&mut write, organization, &mut changed, action, now).await?;
@@ -200,6 +202,7 @@ fn new_record(new: &SubscriptionCreate, defaults: PlanDefaults, now: Timestamp) 
         pay_in_advance: new.pay_in_advance.unwrap_or(defaults.pay_in_advance),
         trial_period_days: new.trial_period_days.unwrap_or(defaults.trial_period_days),
         on_termination_action: new.on_termination_action,
+        on_termination_credit_note: UnusedAdvance::default(),
         subscription_at: new.subscription_at,
         anchor_at: None,
         started_at: new.started_at,

@@ -15,7 +15,7 @@ use crate::database::{DatabaseError, WriteTransaction};
 use crate::state::Done;
 use crate::subscription::change_plan::drop_planned;
 use crate::subscription::storage::{logged, select};
-use crate::subscription::wire::{SubscriptionRecord, TerminationAction};
+use crate::subscription::wire::{SubscriptionRecord, Termination};
 use domain::catalog::SubscriptionStatus;
 use domain::ids::{OrganizationId, SubscriptionId};
 use domain::time::Timestamp;
@@ -32,9 +32,9 @@ pub enum Action {
     /// Go on.
     Resume,
     /// End now, as the customer's wish.
-    Cancel(TerminationAction),
+    Cancel(Termination),
     /// End now.
-    Terminate(TerminationAction),
+    Terminate(Termination),
 }
 
 impl Action {
@@ -42,7 +42,7 @@ impl Action {
     pub(crate) fn leading_to(
         wanted: SubscriptionStatus,
         current: SubscriptionStatus,
-        money: TerminationAction,
+        money: Termination,
     ) -> Option<Self> {
         match wanted {
             SubscriptionStatus::Pending => None,
@@ -107,13 +107,15 @@ impl Action {
                 subscription.status = SubscriptionStatus::Canceled;
                 subscription.canceled_at = Some(now);
                 subscription.ended_at = Some(now);
-                subscription.on_termination_action = money;
+                subscription.on_termination_action = money.action;
+                subscription.on_termination_credit_note = money.credit_note;
             }
             Self::Terminate(money) => {
                 subscription.status = SubscriptionStatus::Terminated;
                 subscription.ending_at = Some(now);
                 subscription.ended_at = Some(now);
-                subscription.on_termination_action = money;
+                subscription.on_termination_action = money.action;
+                subscription.on_termination_credit_note = money.credit_note;
             }
         }
     }
@@ -140,7 +142,7 @@ pub(crate) async fn act(
     sqlx::query(
         "UPDATE subscriptions SET status = $3, started_at = $4, activated_at = COALESCE($5, activated_at), \
          ending_at = $6, ended_at = $7, canceled_at = $8, paused_at = $9, resumed_at = $10, \
-         on_termination_action = $11, updated_at = $12, \
+         on_termination_action = $11, updated_at = $12, on_termination_credit_note = $14, \
          ended_by_change = CASE WHEN $13 = 1 THEN 0 ELSE ended_by_change END WHERE organization_id = $1 AND id = $2",
     )
     .bind(organization.to_string())
@@ -156,6 +158,7 @@ pub(crate) async fn act(
     .bind(name_of(subscription.on_termination_action)?)
     .bind(now.0)
     .bind(i64::from(ends))
+    .bind(name_of(subscription.on_termination_credit_note)?)
     .execute(write.connection())
     .await
     .map_err(DatabaseError::from)?;
@@ -245,7 +248,7 @@ mod tests {
         assert_eq!(from(Action::Activate), [Pending]);
         assert_eq!(from(Action::Pause), [Active]);
         assert_eq!(from(Action::Resume), [Paused]);
-        assert_eq!(from(Action::Cancel(TerminationAction::Skip)), [Pending, Active, Paused]);
-        assert_eq!(from(Action::Terminate(TerminationAction::Skip)), [Pending, Active, Paused]);
+        assert_eq!(from(Action::Cancel(Termination::default())), [Pending, Active, Paused]);
+        assert_eq!(from(Action::Terminate(Termination::default())), [Pending, Active, Paused]);
     }
 }

@@ -4,7 +4,7 @@ use crate::columns::Columns;
 use crate::database::DatabaseError;
 use crate::fields::SharedChecks;
 use crate::plan::wire::PlanUpdate;
-use domain::catalog::{BillingTime, SubscriptionStatus};
+use domain::catalog::{BillingTime, SubscriptionStatus, UnusedAdvance};
 use domain::ids::{CustomerId, PlanId, SubscriptionId};
 use domain::time::Timestamp;
 use http_api::validation::sent;
@@ -25,6 +25,15 @@ pub enum TerminationAction {
     GenerateCreditNote,
     /// Neither.
     Skip,
+}
+
+/// What happens to money when somebody ends a subscription.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Termination {
+    /// What is billed.
+    pub action: TerminationAction,
+    /// Where what was paid ahead and not used goes.
+    pub credit_note: UnusedAdvance,
 }
 
 /// A subscription.
@@ -62,6 +71,9 @@ pub struct SubscriptionRecord {
     pub trial_period_days: u32,
     /// What happens to money at the end.
     pub on_termination_action: TerminationAction,
+    /// Where what was paid ahead and not used goes at the end.
+    #[schema(value_type = String)]
+    pub on_termination_credit_note: UnusedAdvance,
     /// As sent.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub subscription_at: Option<Timestamp>,
@@ -118,6 +130,7 @@ impl SubscriptionRecord {
             pay_in_advance: row.flag("pay_in_advance")?,
             trial_period_days: row.small("trial_period_days")?,
             on_termination_action: row.named("on_termination_action")?,
+            on_termination_credit_note: row.named("on_termination_credit_note")?,
             subscription_at: row.optional_instant("subscription_at")?,
             anchor_at: row.optional_instant("anchor_at")?,
             started_at: row.optional_instant("started_at")?,
@@ -327,6 +340,10 @@ pub struct BulkTerminateRequest {
     /// What happens to money.
     #[serde(default)]
     pub on_termination_action: TerminationAction,
+    /// Where what was paid ahead and not used goes.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    pub on_termination_credit_note: UnusedAdvance,
 }
 
 /// What became of several subscriptions.

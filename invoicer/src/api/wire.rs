@@ -2,6 +2,7 @@
 //! shortest exact form, instants in RFC 3339.
 
 mod actions;
+mod credit_note;
 mod fee;
 mod invoice;
 mod preview;
@@ -13,6 +14,9 @@ pub(crate) use actions::outcome_of;
 pub use actions::{
     BulkFinalizeResponse, BulkInvoices, BulkVoidResponse, InvoiceUpdate, OneOffInvoiceCreate, SendReminderResponse,
     SettlementRecord,
+};
+pub use credit_note::{
+    CreditNoteCreate, CreditNoteEstimate, CreditNoteEstimateRequest, CreditNoteRecord, CreditNoteUpdate,
 };
 pub use fee::{FeeRecord, FeeUpdate};
 pub use invoice::{InvoiceRecord, LineItem};

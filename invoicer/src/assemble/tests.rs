@@ -56,6 +56,7 @@ fn subscription(customer: &Customer, plan: &RatablePlan) -> Subscription {
         trial_period_days: 0,
         anchor_at: None,
         ending: domain::catalog::Ending::Bills,
+        unused_advance: domain::catalog::UnusedAdvance::Credit,
     }
 }
 

@@ -85,3 +85,77 @@ async fn the_database_itself_refuses_a_total_that_is_not_the_sum_and_a_line_bill
         assert!(sqlx::query(fault).execute(write.connection()).await.is_err(), "{fault}");
     }
 }
+
+/// A credit of 500 of which the first invoice took 100.
+const CREDIT: &[&str] = &[
+    "INSERT INTO credit_accounts (id, organization_id, customer_id, kind, currency, spendable, balance, entries, opened_at)
+     SELECT 'a', organization_id, customer_id, 'credit_note', currency, 1, 400, 2, 0 FROM invoices WHERE number = 1",
+    "INSERT INTO credit_entries (account_id, sequence, id, organization_id, kind, amount, balance_before, balance_after,
+         invoice_cents, source, created_at)
+     SELECT 'a', 1, 'e1', organization_id, 'issued', 500, 0, 500, 0, 'test', 0 FROM invoices WHERE number = 1",
+    "INSERT INTO credit_entries (account_id, sequence, id, organization_id, kind, amount, follows, balance_before,
+         balance_after, invoice_id, invoice_cents, source, created_at)
+     SELECT 'a', 2, 'e2', organization_id, 'applied', -100, 1, 500, 400, id, 100, 'test', 0 FROM invoices WHERE number = 1",
+    "UPDATE invoices SET credit_notes_cents = 100, total_cents = total_cents - 100 WHERE number = 1",
+];
+
+async fn with_credit() -> Bench {
+    let bench = billed().await;
+    let mut write = bench.database().write().await.unwrap();
+    for statement in CREDIT {
+        sqlx::query(*statement).execute(write.connection()).await.unwrap();
+    }
+    write.commit().await.unwrap();
+    bench
+}
+
+#[tokio::test]
+async fn each_planted_fault_of_credits_is_found_by_its_rule() {
+    assert_eq!(check_ledger(with_credit().await.database()).await.unwrap().problems, []);
+    for (fault, rule) in [
+        ("UPDATE credit_accounts SET balance = balance + 1", "the sum of its entries"),
+        ("UPDATE credit_accounts SET entries = 1", "the sum of its entries"),
+        ("UPDATE credit_entries SET organization_id = 'other' WHERE sequence = 2", "its account's organization"),
+        ("UPDATE credit_entries SET invoice_cents = 99 WHERE sequence = 2", "what its accounts gave"),
+        ("UPDATE invoices SET credited_cents = 7 WHERE number = 1", "credited than was billed"),
+        (
+            "INSERT INTO credit_notes (id, organization_id, customer_id, invoice_id, number, note_type, status, reason, currency,
+                 coupons_cents, net_cents, tax_cents, total_cents, credit_cents, refund_cents, offset_cents, taxes, issued_at,
+                 voided_at, counted, version, created_at, updated_at)
+             SELECT 'n', organization_id, customer_id, id, 'n', 'credit', 'finalized', 'other', currency, 0, 5, 0, 5, 5, 0, 0,
+                 '[]', 0, 0, 0, 1, 0, 0 FROM invoices WHERE number = 1",
+            "opened its account",
+        ),
+        ("UPDATE invoices SET status = 'paid', paid_at = 1 WHERE number = 2", "settled is paid"),
+    ] {
+        let report = planted(&with_credit().await, fault).await;
+        assert!(report.problems.iter().any(|problem| problem.rule.contains(rule)), "{fault}: {:?}", report.problems);
+    }
+}
+
+#[tokio::test]
+async fn the_database_itself_refuses_a_credit_spent_twice_or_beyond_its_balance() {
+    let bench = with_credit().await;
+    let entry = |sequence: i64, amount: i64, before: i64| {
+        format!(
+            "INSERT INTO credit_entries (account_id, sequence, id, organization_id, kind, amount, follows, balance_before,
+                 balance_after, invoice_cents, source, created_at)
+             VALUES ('a', {sequence}, 'x', 'o', 'applied', {amount}, {}, {before}, {}, 0, 'test', 0)",
+            sequence - 1,
+            before + amount
+        )
+    };
+    let faults = [
+        entry(2, -100, 500),
+        entry(3, -100, 500),
+        entry(4, -100, 400),
+        entry(3, -500, 400),
+        "UPDATE invoices SET credited_cents = subtotal_cents + 1 WHERE number = 1".to_owned(),
+    ];
+    for fault in faults {
+        let mut write = bench.database().write().await.unwrap();
+        assert!(sqlx::query(sqlx::AssertSqlSafe(fault.clone())).execute(write.connection()).await.is_err(), "{fault}");
+    }
+    let mut write = bench.database().write().await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(entry(3, -400, 400))).execute(write.connection()).await.unwrap();
+}

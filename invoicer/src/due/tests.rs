@@ -63,6 +63,7 @@ impl World {
             trial_period_days: 0,
             anchor_at: None,
             ending: domain::catalog::Ending::Bills,
+            unused_advance: domain::catalog::UnusedAdvance::Credit,
         };
         Self { subscription, customer, plans: vec![ratable(plan)] }
     }

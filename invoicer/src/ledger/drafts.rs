@@ -3,17 +3,20 @@
 //! A draft is replaced by what it is at its new cut in one transaction: its usage and commitment fees are written anew; when it is
 //! issued it gets a number. The draft's version guards it: of two that change it one writes nothing.
 
-use super::LedgerError;
 use super::bulk::placeholders;
 use super::fee_rows::{self, FeeOwner, fee_row, payment_with};
 use super::invoices::{COLUMNS, StoredInvoice, attach_fees, invoice_of};
 use super::write::{BatchContext, Issuer, take_numbers};
-use crate::model::{Fee, InvoiceStatus};
-use crate::tax::InvoiceTaxes;
-use domain::ids::OrganizationId;
+use super::{LedgerError, credit_notes, settle};
+use crate::ledger::fees::StoredFee;
+use crate::model::{Credits, Fee, FeeKind, InvoiceStatus};
+use crate::tax::{InvoiceTaxes, Taxed};
+use domain::ids::{FeeId, OrganizationId};
 use domain::money::MinorUnits;
+use domain::quantity::Quantity;
 use domain::time::Timestamp;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use std::collections::HashMap;
 
 /// A draft as it is to be from now on: issued, or a draft still.
 #[derive(Clone, Debug)]
@@ -34,14 +37,29 @@ pub struct ReworkedDraft {
     pub subtotal: MinorUnits,
     /// What its taxes come to.
     pub taxes: InvoiceTaxes,
+    /// What is taken off.
+    pub credits: Credits,
+    /// The exact shares of coupons of the fees that are kept.
+    pub kept_coupons: HashMap<FeeId, Quantity>,
     /// What is due.
     pub total: MinorUnits,
 }
 
 impl ReworkedDraft {
+    /// The fees that stay as they are; the others are in `anew`.
+    pub fn kept(&self) -> impl Iterator<Item = &StoredFee> {
+        self.draft.fees.iter().filter(|fee| !is_reworked(fee))
+    }
+
     fn issuer(&self) -> Issuer {
         Issuer { organization: self.organization, entity: self.draft.entity }
     }
+}
+
+/// Whether a fee is made anew whenever its draft is.
+#[must_use]
+pub fn is_reworked(fee: &StoredFee) -> bool {
+    matches!(fee.kind, FeeKind::Charge | FeeKind::Commitment) && fee.in_advance.is_none()
 }
 
 /// The drafts to be issued at or before `as_of`, in the order of issue; of one organization, or of all.
@@ -85,23 +103,27 @@ pub async fn next_issue(
     Ok(row.map(|row| row.try_get("issued_at")).transpose()?.map(Timestamp))
 }
 
-/// Writes these drafts as they are to be; answers false when another has changed one meanwhile: roll back then.
+/// Writes these drafts as they are to be, with what their customers have to spend taken off; answers false when another has changed one meanwhile: roll back then.
 ///
 /// # Errors
 /// As the database; roll back then too.
 pub async fn rewrite(
     connection: &mut AnyConnection,
     context: &BatchContext,
-    drafts: &[ReworkedDraft],
+    drafts: &mut [ReworkedDraft],
 ) -> Result<bool, LedgerError> {
+    let postings = settle::drafts(connection, context.row_lock, drafts).await?;
     let mut numbers = take_numbers(connection, drafts.iter().map(|draft| (draft.issuer(), draft.status))).await?;
-    for draft in drafts {
+    for draft in drafts.iter() {
         let number = numbers.next_for(draft.issuer(), draft.status);
         if !update(connection, context, draft, number).await? {
             return Ok(false);
         }
     }
     replace_fees(connection, context, drafts).await?;
+    let issued = drafts.iter().filter(|draft| draft.status != InvoiceStatus::Draft);
+    credit_notes::issue_waiting(connection, issued.map(|draft| (draft.draft.id, draft.issued_at)), context.now).await?;
+    postings.write(connection).await?;
     Ok(true)
 }
 
@@ -117,6 +139,7 @@ async fn update(
     let updated = sqlx::query(
         "UPDATE invoices SET status = $1, number_prefix = $2, number = $3, subtotal_cents = $4, tax_cents = $5,
              taxes = $6, total_cents = $7, paid_at = $8, issued_at = $9, due_date = $10, updated_at = $11,
+             coupons_cents = $14, progressive_credit_cents = $15, credit_notes_cents = $16, prepaid_credit_cents = $17,
              version = version + 1
          WHERE id = $12 AND version = $13 AND status = 'draft'",
     )
@@ -133,6 +156,10 @@ async fn update(
     .bind(context.now.0)
     .bind(draft.id.to_string())
     .bind(draft.version)
+    .bind(reworked.credits.coupons.0)
+    .bind(reworked.credits.progressive.0)
+    .bind(reworked.credits.credit_notes.0)
+    .bind(reworked.credits.wallets.0)
     .execute(connection)
     .await?;
     Ok(updated.rows_affected() == 1)
@@ -166,7 +193,28 @@ async fn replace_fees(
         }
     }
     fee_rows::FEES.run(connection, rows).await?;
+    share_coupons(connection, drafts).await?;
     settle_other_fees(connection, context, drafts).await
+}
+
+/// Fees that were kept bear their shares of coupons, where these have changed.
+async fn share_coupons(connection: &mut AnyConnection, drafts: &[ReworkedDraft]) -> Result<(), LedgerError> {
+    for reworked in drafts {
+        for fee in reworked.kept() {
+            let share = reworked.kept_coupons.get(&fee.id).unwrap_or(&fee.coupons);
+            if *share == fee.coupons {
+                continue;
+            }
+            let tax = Taxed { amount: fee.amount, coupons: share, taxes: &fee.taxes }.rounded_tax()?;
+            sqlx::query("UPDATE fees SET coupons = $2, tax_cents = $3 WHERE id = $1")
+                .bind(fee.id.to_string())
+                .bind(share.to_string())
+                .bind(tax.0)
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    Ok(())
 }
 
 /// Fees that were kept follow the invoice into its new state.

@@ -4,7 +4,7 @@ use super::LedgerError;
 use super::bulk::{BulkInsert, Cell};
 use super::write::BatchContext;
 use crate::model::{Fee, FeePayment, Invoice, InvoiceStatus};
-use crate::tax::{exact_tax, rounded};
+use crate::tax::Taxed;
 use domain::ids::{CustomerId, InvoiceId, OrganizationId};
 use domain::money::Currency;
 use sqlx::AnyConnection;
@@ -14,7 +14,7 @@ pub(super) const FEES: BulkInsert = BulkInsert {
     columns: "id, organization_id, invoice_id, line, customer_id, subscription_id, fee_type, plan_id, charge_id, line_key, line_hash, \
               period_start, period_end, description, metric_code, units, unit_amount_cents, amount_cents, \
               precise_amount_cents, currency, events_count, event_fingerprint, cut_id, plan_version, metric_version, \
-              properties, tax_cents, taxes, adjusted_fee_id, in_advance, payment_status, created_at, updated_at",
+              properties, coupons, tax_cents, taxes, adjusted_fee_id, in_advance, payment_status, created_at, updated_at",
     tail: "",
 };
 
@@ -122,7 +122,8 @@ pub(super) fn fee_row(
         Cell::Int(i64::from(fee.versions.plan)),
         Cell::MaybeInt(fee.versions.metric.map(i64::from)),
         Cell::Text(fee.properties.clone()),
-        Cell::Int(rounded(&exact_tax(fee.amount, &fee.taxes))?.0),
+        Cell::Text(fee.coupons.to_string()),
+        Cell::Int(Taxed::fee(fee).rounded_tax()?.0),
         Cell::Text(if fee.taxes.is_empty() { "[]".into() } else { serde_json::to_string(&fee.taxes)? }),
         Cell::MaybeText(fee.adjusts.map(|id| id.to_string())),
         Cell::MaybeText(fee.in_advance.map(|of| of.to_string())),

@@ -4,13 +4,15 @@ use super::bulk::query_with;
 use super::invoices::PageOf;
 use super::{LedgerError, read_currency, read_uuid};
 use crate::model::{FeeKind, FeePayment, FeeVersions, PaidAhead};
-use crate::tax::AppliedTax;
+use crate::tax::{AppliedTax, Taxed};
 use domain::ids::{ChargeId, CustomerId, FeeId, InvoiceId, OrganizationId, PlanId, SubscriptionId};
 use domain::money::{Currency, MinorUnits};
 use domain::position::Cut;
+use domain::quantity::Quantity;
 use domain::time::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use std::collections::HashMap;
 
 /// Which fees.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,6 +80,8 @@ pub struct StoredFee {
     pub versions: FeeVersions,
     /// What explains the amount; a JSON object.
     pub properties: String,
+    /// Its exact share of the invoice's coupons.
+    pub coupons: Quantity,
     /// The taxes it bears.
     pub taxes: Vec<AppliedTax>,
     /// What they come to, for showing: rounded by itself (I5).
@@ -94,10 +98,18 @@ pub struct StoredFee {
     pub updated_at: Timestamp,
 }
 
+impl StoredFee {
+    /// What its taxes are taken of.
+    #[must_use]
+    pub fn taxable(&self) -> Quantity {
+        Taxed { amount: self.amount, coupons: &self.coupons, taxes: &self.taxes }.base()
+    }
+}
+
 pub(crate) const SELECT: &str = "SELECT f.id, f.organization_id, f.invoice_id, f.customer_id, f.subscription_id, f.fee_type, f.plan_id, f.charge_id, f.line_key, f.line, \
     f.period_start, f.period_end, f.description, f.metric_code, f.units, f.unit_amount_cents, f.amount_cents, \
     f.precise_amount_cents, f.currency, f.events_count, f.event_fingerprint, f.plan_version, f.metric_version, \
-    f.properties, f.tax_cents, f.taxes, f.adjusted_fee_id, f.in_advance, f.payment_status, f.created_at, f.updated_at, c.positions \
+    f.properties, f.coupons, f.tax_cents, f.taxes, f.adjusted_fee_id, f.in_advance, f.payment_status, f.created_at, f.updated_at, c.positions \
     FROM fees f LEFT JOIN rating_cuts c ON c.id = f.cut_id";
 
 /// A page of fees and the number of all that match.
@@ -137,6 +149,46 @@ pub async fn get(
     let sql = format!("{SELECT} WHERE f.organization_id = $1 AND f.id = $2");
     let query = sqlx::query(AssertSqlSafe(sql)).bind(organization.to_string()).bind(id.to_string());
     query.fetch_optional(connection).await?.as_ref().map(fee_of).transpose()
+}
+
+/// The invoice of the flat fee of a subscription that covers `instant`, or is wholly after it; of several the earliest.
+///
+/// # Errors
+/// As the database.
+pub async fn flat_fee_beyond(
+    connection: &mut AnyConnection,
+    subscription: SubscriptionId,
+    instant: Timestamp,
+) -> Result<Option<InvoiceId>, LedgerError> {
+    let sql = "SELECT f.invoice_id FROM fees f JOIN invoices i ON i.id = f.invoice_id
+               WHERE f.subscription_id = $1 AND f.fee_type = 'subscription' AND f.voided = 0 AND f.period_end > $2
+                   AND f.amount_cents > 0 ORDER BY f.period_start LIMIT 1";
+    let row = sqlx::query(sql).bind(subscription.to_string()).bind(instant.0).fetch_optional(connection).await?;
+    row.map(|row| read_uuid(&row, "invoice_id").map(InvoiceId)).transpose()
+}
+
+/// Up to when the flat fees of these subscriptions reach; those without any are left out.
+///
+/// # Errors
+/// As the database.
+pub async fn flat_fees_reach(
+    connection: &mut AnyConnection,
+    subscriptions: &[SubscriptionId],
+) -> Result<HashMap<SubscriptionId, Timestamp>, LedgerError> {
+    const PER_QUERY: usize = 5000;
+    let mut found = HashMap::new();
+    for some in subscriptions.chunks(PER_QUERY) {
+        let ids: Vec<String> = some.iter().map(ToString::to_string).collect();
+        let list = super::bulk::placeholders(0, ids.len());
+        let sql = format!(
+            "SELECT subscription_id, MAX(period_end) AS reach FROM fees WHERE subscription_id IN ({list})
+                 AND fee_type = 'subscription' AND voided = 0 AND amount_cents > 0 GROUP BY subscription_id"
+        );
+        for row in query_with(sql, &ids).fetch_all(&mut *connection).await? {
+            found.insert(SubscriptionId(read_uuid(&row, "subscription_id")?), Timestamp(row.try_get("reach")?));
+        }
+    }
+    Ok(found)
 }
 
 /// One fee of any organization: for the operator's own command line, never behind a route (I8).
@@ -230,6 +282,7 @@ pub(super) fn fee_of(row: &AnyRow) -> Result<StoredFee, LedgerError> {
                 .transpose()?,
         },
         properties: row.try_get("properties")?,
+        coupons: super::read_quantity("fees.coupons", row.try_get("coupons")?)?,
         taxes: match row.try_get::<&str, _>("taxes")? {
             "[]" => Vec::new(),
             taxes => serde_json::from_str(taxes)?,

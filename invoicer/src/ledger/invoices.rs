@@ -151,6 +151,22 @@ pub async fn get(
     Ok(found.pop())
 }
 
+/// One invoice of an organization, locked until the transaction ends.
+///
+/// # Errors
+/// As the database.
+pub async fn lock(
+    connection: &mut AnyConnection,
+    row_lock: &str,
+    organization: OrganizationId,
+    id: InvoiceId,
+) -> Result<Option<StoredInvoice>, LedgerError> {
+    let sql = format!("SELECT id FROM invoices WHERE organization_id = $1 AND id = $2{row_lock}");
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(organization.to_string()).bind(id.to_string());
+    query.fetch_optional(&mut *connection).await?;
+    get(connection, organization, id).await
+}
+
 /// Reads the fees of these invoices in one query.
 pub(super) async fn attach_fees(
     connection: &mut AnyConnection,

@@ -5,8 +5,9 @@ use super::bulk::{BulkInsert, Cell};
 use super::invoices::StoredInvoice;
 use crate::model::InvoiceStatus;
 use domain::ids::{InvoiceId, OrganizationId};
+use domain::money::MinorUnits;
 use domain::time::Timestamp;
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, Row};
 
 /// Settlement by hand, outside of any payment.
 pub const MANUAL: &str = "manual";
@@ -29,7 +30,68 @@ async fn moved(
     Ok(updated.rows_affected() == 1)
 }
 
-/// Settled in whole, by hand.
+/// What of an invoice has been settled since it was issued.
+///
+/// # Errors
+/// As the database.
+pub async fn settled(connection: &mut AnyConnection, invoice: InvoiceId) -> Result<MinorUnits, LedgerError> {
+    let sql = "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS settled FROM invoice_settlements
+               WHERE invoice_id = $1";
+    let row = sqlx::query(sql).bind(invoice.to_string()).fetch_one(connection).await?;
+    Ok(MinorUnits(row.try_get("settled")?))
+}
+
+/// What of an invoice has been settled in money: what can be paid back.
+///
+/// # Errors
+/// As the database.
+pub async fn paid_in_money(connection: &mut AnyConnection, invoice: InvoiceId) -> Result<MinorUnits, LedgerError> {
+    let sql = "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS settled FROM invoice_settlements
+               WHERE invoice_id = $1 AND settlement_type IN ('manual', 'payment')";
+    let row = sqlx::query(sql).bind(invoice.to_string()).fetch_one(connection).await?;
+    Ok(MinorUnits(row.try_get("settled")?))
+}
+
+/// Settles part of an issued invoice, or the rest of it: then it is paid. The caller has locked it and knows what is due.
+///
+/// # Errors
+/// As the database.
+pub async fn settle(
+    connection: &mut AnyConnection,
+    organization: OrganizationId,
+    invoice: &StoredInvoice,
+    with: (&str, String, MinorUnits),
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
+    let (kind, source, amount) = with;
+    let rest = invoice.total.0 - settled(connection, invoice.id).await?.0 - amount.0;
+    let sql = if rest == 0 {
+        "UPDATE invoices SET status = 'paid', paid_at = $4, updated_at = $5, version = version + 1
+         WHERE organization_id = $1 AND id = $2 AND version = $3 AND status = 'finalized'"
+    } else {
+        "UPDATE invoices SET updated_at = $5, version = version + 1
+         WHERE organization_id = $1 AND id = $2 AND version = $3 AND status = 'finalized' AND $4 = $4"
+    };
+    if !moved(connection, organization, invoice, sql, [now.0, now.0]).await? {
+        return Ok(false);
+    }
+    let settlement = vec![
+        Cell::Text(uuid::Uuid::now_v7().to_string()),
+        Cell::Text(organization.to_string()),
+        Cell::Text(invoice.id.to_string()),
+        Cell::Text(kind.into()),
+        Cell::Text(source),
+        Cell::Int(amount.0),
+        Cell::Int(now.0),
+    ];
+    SETTLEMENTS.run(connection, vec![settlement]).await?;
+    if rest == 0 {
+        set_fees(connection, invoice, "payment_status = 'succeeded'", now).await?;
+    }
+    Ok(true)
+}
+
+/// What is due of it is settled by hand.
 ///
 /// # Errors
 /// As the database.
@@ -39,25 +101,8 @@ pub async fn pay(
     invoice: &StoredInvoice,
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
-    let sql = "UPDATE invoices SET status = 'paid', paid_at = $4, updated_at = $5, version = version + 1
-               WHERE organization_id = $1 AND id = $2 AND version = $3 AND status = 'finalized'";
-    if !moved(connection, organization, invoice, sql, [now.0, now.0]).await? {
-        return Ok(false);
-    }
-    if invoice.total.0 > 0 {
-        let settlement = vec![
-            Cell::Text(uuid::Uuid::now_v7().to_string()),
-            Cell::Text(organization.to_string()),
-            Cell::Text(invoice.id.to_string()),
-            Cell::Text(MANUAL.into()),
-            Cell::Text(invoice.id.to_string()),
-            Cell::Int(invoice.total.0),
-            Cell::Int(now.0),
-        ];
-        SETTLEMENTS.run(connection, vec![settlement]).await?;
-    }
-    set_fees(connection, invoice, "payment_status = 'succeeded'", now).await?;
-    Ok(true)
+    let due = MinorUnits(invoice.total.0 - settled(connection, invoice.id).await?.0);
+    settle(connection, organization, invoice, (MANUAL, invoice.id.to_string(), due), now).await
 }
 
 const SETTLEMENTS: BulkInsert = BulkInsert {
@@ -161,10 +206,10 @@ pub async fn regenerated(
     // Rows are copied inside the database: whatever column an invoice or a fee has, its copy has.
     sqlx::query(
         "INSERT INTO invoices (id, organization_id, customer_id, subscription_id, invoice_type, status, currency,
-             billing_entity, due_at, occasion, period_start, period_end, issued_at, due_date, subtotal_cents, tax_cents,
-             total_cents, taxes, regenerated_from, version, created_at, updated_at)
+             billing_entity, due_at, occasion, period_start, period_end, issued_at, due_date, subtotal_cents, coupons_cents,
+             tax_cents, total_cents, taxes, regenerated_from, version, created_at, updated_at)
          SELECT $1, organization_id, customer_id, subscription_id, invoice_type, $2, currency, billing_entity, due_at,
-             $3, period_start, period_end, $4, due_date, subtotal_cents, tax_cents, subtotal_cents + tax_cents, taxes, id, 1,
+             $3, period_start, period_end, $4, due_date, subtotal_cents, coupons_cents, tax_cents, subtotal_cents - coupons_cents + tax_cents, taxes, id, 1,
              $5, $5 FROM invoices WHERE organization_id = $6 AND id = $7",
     )
     .bind(id.to_string())
@@ -181,12 +226,12 @@ pub async fn regenerated(
             "INSERT INTO fees (id, organization_id, invoice_id, line, customer_id, subscription_id, fee_type, plan_id,
                  charge_id, line_key, line_hash, period_start, period_end, description, metric_code, units, unit_amount_cents,
                  amount_cents, precise_amount_cents, currency, events_count, event_fingerprint, cut_id, plan_version,
-                 metric_version, properties, tax_cents, taxes, adjusted_fee_id, in_advance, voided, payment_status,
+                 metric_version, properties, coupons, tax_cents, taxes, adjusted_fee_id, in_advance, voided, payment_status,
                  created_at, updated_at)
              SELECT $1, organization_id, $2, line, customer_id, subscription_id, fee_type, plan_id, charge_id, line_key,
                  line_hash, period_start, period_end, description, metric_code, units, unit_amount_cents, amount_cents,
                  precise_amount_cents, currency, events_count, event_fingerprint, cut_id, plan_version, metric_version,
-                 properties, tax_cents, taxes, adjusted_fee_id, in_advance, 0, 'pending', $3, $3 FROM fees WHERE id = $4",
+                 properties, coupons, tax_cents, taxes, adjusted_fee_id, in_advance, 0, 'pending', $3, $3 FROM fees WHERE id = $4",
         )
         .bind(uuid::Uuid::now_v7().to_string())
         .bind(id.to_string())
@@ -222,7 +267,6 @@ pub async fn settlements(
     organization: OrganizationId,
     invoice: InvoiceId,
 ) -> Result<Vec<Settlement>, LedgerError> {
-    use sqlx::Row;
     let sql = "SELECT id, settlement_type, source_id, amount_cents, created_at FROM invoice_settlements
                WHERE organization_id = $1 AND invoice_id = $2 ORDER BY created_at, id";
     let rows = sqlx::query(sql).bind(organization.to_string()).bind(invoice.to_string()).fetch_all(connection).await?;

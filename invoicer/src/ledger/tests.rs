@@ -65,6 +65,7 @@ fn invoice(organization: OrganizationId, subscription: SubscriptionId, month: i6
         taxes: Vec::new(),
         adjusts: None,
         in_advance: None,
+        coupons: Quantity::ZERO,
     };
     let invoice = Invoice {
         id: InvoiceId::random(),
@@ -87,6 +88,7 @@ fn invoice(organization: OrganizationId, subscription: SubscriptionId, month: i6
         fees: vec![fee],
         subtotal: MinorUnits(cents),
         taxes: InvoiceTaxes::default(),
+        credits: Default::default(),
         total: MinorUnits(cents),
     };
     let first = Timestamp(1000);
@@ -98,13 +100,13 @@ fn invoice(organization: OrganizationId, subscription: SubscriptionId, month: i6
 
 async fn context(connection: &mut AnyConnection) -> BatchContext {
     let cut_id = runs::keep_positions(connection, &Cut::direct(7)).await.unwrap();
-    BatchContext { run: None, cut_id, now: Timestamp(9_000_000) }
+    BatchContext { run: None, cut_id, now: Timestamp(9_000_000), row_lock: "" }
 }
 
 /// Writes in a transaction, kept only when nothing else had billed it.
 async fn write(connection: &mut AnyConnection, context: &BatchContext, invoices: &[NewInvoice]) -> bool {
     let mut transaction = connection.begin().await.unwrap();
-    let written = write::write(&mut transaction, context, invoices).await.unwrap();
+    let written = write::write(&mut transaction, context, &mut invoices.to_vec()).await.unwrap();
     if written {
         transaction.commit().await.unwrap();
     } else {
@@ -115,7 +117,7 @@ async fn write(connection: &mut AnyConnection, context: &BatchContext, invoices:
 
 async fn refusal(connection: &mut AnyConnection, context: &BatchContext, new: &NewInvoice) -> String {
     let mut transaction = connection.begin().await.unwrap();
-    write::write(&mut transaction, context, std::slice::from_ref(new)).await.unwrap_err().to_string()
+    write::write(&mut transaction, context, std::slice::from_mut(&mut new.clone())).await.unwrap_err().to_string()
 }
 
 async fn numbers(connection: &mut AnyConnection, organization: OrganizationId) -> Vec<Option<String>> {
@@ -197,7 +199,7 @@ async fn several_periods_of_one_subscription_are_one_step_of_its_frontier_and_on
 
     let gap = [invoice(organization, subscription, 4, 1), invoice(organization, subscription, 6, 1)];
     let mut transaction = connection.begin().await.unwrap();
-    let error = write::write(&mut transaction, &context, &gap).await.unwrap_err();
+    let error = write::write(&mut transaction, &context, &mut gap.to_vec()).await.unwrap_err();
     assert!(matches!(error, LedgerError::OutOfOrder { .. }), "{error}");
 }
 
@@ -305,7 +307,7 @@ async fn a_run_of_a_scope_that_is_going_on_is_found_again_and_ends_with_its_figu
     let cut_id = runs::keep_cut(&mut connection, id, &Cut::direct(3)).await.unwrap();
     runs::set_open(&mut connection, id, 2).await.unwrap();
     runs::set_status(&mut connection, id, RunStatus::Invoicing).await.unwrap();
-    let context = BatchContext { run: Some(id), cut_id, now: Timestamp(8) };
+    let context = BatchContext { run: Some(id), cut_id, now: Timestamp(8), row_lock: "" };
     let mut first = invoice(organization, subscription, 1, 38);
     first.invoice.run = Some(id);
     assert!(write(&mut connection, &context, &[first]).await);

@@ -7,7 +7,7 @@
 use super::bulk::{BulkInsert, Cell};
 use super::fee_rows::insert_fees;
 use super::frontiers::{FrontierKey, FrontierMap, FrontierMove};
-use super::{LedgerError, frontiers};
+use super::{LedgerError, frontiers, settle};
 use crate::model::{Invoice, InvoiceStatus};
 use domain::ids::{BillingRunId, OrganizationId};
 use domain::money::{Currency, MinorUnits};
@@ -39,31 +39,48 @@ pub struct BatchContext {
     pub cut_id: String,
     /// The machine's clock, for `created_at`.
     pub now: Timestamp,
+    /// Ends a `SELECT` of rows that are changed by what they say (`Database::row_lock`).
+    pub row_lock: &'static str,
 }
 
-/// Writes the batch; answers false when another run has billed some of it: roll back then.
+/// Writes the batch, with what its customers have to spend taken off; answers false when another run has billed some of it: roll back then.
 ///
 /// # Errors
 /// As the database; roll back then too.
 pub async fn write(
     connection: &mut AnyConnection,
     context: &BatchContext,
-    invoices: &[NewInvoice],
+    invoices: &mut [NewInvoice],
 ) -> Result<bool, LedgerError> {
     if !frontiers::advance(connection, &context.cut_id, &joined_moves(invoices)?).await? {
         return Ok(false);
     }
-    insert_all(connection, context, invoices.iter().map(|new| &new.invoice).filter(|invoice| invoice.is_owed()))
-        .await?;
+    insert_all(
+        connection,
+        context,
+        invoices.iter_mut().map(|new| &mut new.invoice).filter(|invoice| invoice.is_owed()),
+    )
+    .await?;
     count_in_run(connection, context, invoices).await?;
     Ok(true)
 }
 
-/// Writes invoices with their fees and, unless they are drafts, their numbers.
+/// Takes off invoices what their customers have to spend, and writes them with their fees and, unless they are drafts, their numbers.
 ///
 /// # Errors
 /// As the database; roll back then.
 pub async fn insert_all<'a>(
+    connection: &mut AnyConnection,
+    context: &BatchContext,
+    invoices: impl Iterator<Item = &'a mut Invoice>,
+) -> Result<(), LedgerError> {
+    let mut invoices: Vec<&mut Invoice> = invoices.collect();
+    let postings = settle::invoices(connection, context.row_lock, invoices.iter_mut().map(|one| &mut **one)).await?;
+    insert_settled(connection, context, invoices.iter().map(|one| &**one)).await?;
+    postings.write(connection).await
+}
+
+async fn insert_settled<'a>(
     connection: &mut AnyConnection,
     context: &BatchContext,
     invoices: impl Iterator<Item = &'a Invoice> + Clone,
@@ -186,7 +203,7 @@ const INVOICES: BulkInsert = BulkInsert {
     table: "invoices",
     columns: "id, organization_id, customer_id, subscription_id, invoice_type, status, currency, billing_entity, due_at, \
               occasion, number_prefix, number, period_start, period_end, issued_at, due_date, paid_at, subtotal_cents, \
-              tax_cents, total_cents, taxes, run_id, version, created_at, updated_at, regenerated_from",
+              coupons_cents, tax_cents, progressive_credit_cents, credit_notes_cents, prepaid_credit_cents, total_cents, taxes, run_id, version, created_at, updated_at, regenerated_from",
     tail: "",
 };
 
@@ -215,7 +232,11 @@ fn invoice_row(
         Cell::Int(invoice.due_date.0),
         Cell::MaybeInt(invoice.paid_at.map(|at| at.0)),
         Cell::Int(invoice.subtotal.0),
+        Cell::Int(invoice.credits.coupons.0),
         Cell::Int(invoice.taxes.amount.0),
+        Cell::Int(invoice.credits.progressive.0),
+        Cell::Int(invoice.credits.credit_notes.0),
+        Cell::Int(invoice.credits.wallets.0),
         Cell::Int(invoice.total.0),
         Cell::Text(serde_json::to_string(&invoice.taxes.lines)?),
         Cell::MaybeText(invoice.run.map(|id| id.to_string())),

@@ -16,7 +16,7 @@ use super::late;
 use super::lease::Lease;
 use super::plan::{Problems, RunPlan, plan_run};
 use super::progress::{RunObserver, RunProgress};
-use super::{RunError, Shared, finalize, write};
+use super::{RunError, Shared, finalize, unused_advance, write};
 use crate::assemble::PlannedInvoice;
 use crate::commitment::Billed;
 use crate::due::Part;
@@ -91,7 +91,8 @@ async fn bill(shared: &Shared, record: RunRecord, observer: &dyn RunObserver) ->
             (cut_id, cut)
         }
     };
-    let context = BatchContext { run: Some(record.id), cut_id, now: shared.clock.now() };
+    let context =
+        BatchContext { run: Some(record.id), cut_id, now: shared.clock.now(), row_lock: shared.database.row_lock() };
     let progress = progress_of(&record);
     let (problems, recent) = (Problems::default(), Recent::default());
     let mut execution = Execution { shared, observer, record, cut, context, progress, problems, recent };
@@ -109,6 +110,7 @@ impl Execution<'_> {
             // What came in before the run counts towards commitments that it fills up.
             self.shared.bill_in_advance_up_to(&self.cut).await?;
             finalize::due_drafts(self, &world).await?;
+            self.give_back_unused(&world).await?;
         }
         let before_planning = self.problems.clone();
         for _ in 0..MAX_PASSES {
@@ -120,6 +122,13 @@ impl Execution<'_> {
             }
         }
         Err(RunError::Ledger(crate::ledger::LedgerError::Contended))
+    }
+
+    async fn give_back_unused(&mut self, world: &World) -> Result<(), RunError> {
+        let mut connection = self.shared.connection().await?;
+        let billed = frontiers::read_all(&mut connection, self.record.scope.organization).await?;
+        drop(connection);
+        unused_advance::give_back(self, world, &billed).await
     }
 
     /// A dry run leaves nothing to go on from.

@@ -77,13 +77,13 @@ async fn rated_anew(
     Ok(finalized)
 }
 
-async fn issue(execution: &mut Execution<'_>, finalized: Vec<ReworkedDraft>) -> Result<(), RunError> {
+async fn issue(execution: &mut Execution<'_>, mut finalized: Vec<ReworkedDraft>) -> Result<(), RunError> {
     if finalized.is_empty() {
         return Ok(());
     }
     execution.context.now = execution.shared.clock.now();
     let mut write = execution.shared.database.write().await?;
-    if !drafts::rewrite(write.connection(), &execution.context, &finalized).await? {
+    if !drafts::rewrite(write.connection(), &execution.context, &mut finalized).await? {
         // Another run was first with one of them: rolled back, and read again.
         return Ok(());
     }

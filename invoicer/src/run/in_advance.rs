@@ -26,7 +26,7 @@ use crate::ledger::fee_rows::insert_lone_fees;
 use crate::ledger::write::{BatchContext, insert_all};
 use crate::ledger::{LedgerError, runs};
 use crate::local_days::later_by_days;
-use crate::model::{Fee, Invoice, InvoiceKind, InvoiceStatus};
+use crate::model::{Credits, Fee, Invoice, InvoiceKind, InvoiceStatus};
 use crate::tax::InvoiceTaxes;
 use catalog::billing::UnknownTax;
 use domain::identity::EventId;
@@ -257,8 +257,8 @@ impl Shared {
         billed.fees = bills.invoices.iter().chain(&bills.lone).map(|invoice| invoice.fees.len()).sum();
         if billed.fees > 0 {
             let cut_id = runs::keep_positions(write.connection(), until).await?;
-            let context = BatchContext { run: None, cut_id, now: self.clock.now() };
-            insert_all(write.connection(), &context, bills.invoices.iter()).await?;
+            let context = BatchContext { run: None, cut_id, now: self.clock.now(), row_lock: write.for_update() };
+            insert_all(write.connection(), &context, bills.invoices.iter_mut()).await?;
             insert_lone_fees(write.connection(), &context, bills.lone.iter()).await?;
         }
         write.commit().await?;
@@ -372,6 +372,7 @@ fn invoice_of(
         fees,
         subtotal: MinorUnits::ZERO,
         taxes: InvoiceTaxes::default(),
+        credits: Credits::default(),
         total: MinorUnits::ZERO,
     };
     add_up(&mut invoice, now)?;

@@ -122,6 +122,7 @@ fn given_back(fee: &StoredFee) -> Result<Fee, LedgerError> {
         taxes: fee.taxes.clone(),
         adjusts: Some(fee.id),
         in_advance: fee.in_advance,
+        coupons: Quantity::ZERO,
     })
 }
 
@@ -225,5 +226,6 @@ fn adjustment_fee(stretch: &Closed, line: Adjustment) -> Option<Fee> {
         taxes: beside.taxes.clone(),
         adjusts: Some(adjusted),
         in_advance: None,
+        coupons: Quantity::ZERO,
     })
 }

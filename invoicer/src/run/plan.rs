@@ -107,7 +107,7 @@ pub fn plan_run(world: &World, billed: &FrontierMap, scope: &RunScope) -> RunPla
 /// Up to when a subscription is billed by the run; absent: not at all.
 ///
 /// A run over all organizations bills a sandbox no further than its own clock, and the scheduler not at all.
-fn as_of_for(world: &World, subscription: &Subscription, scope: &RunScope) -> Option<Timestamp> {
+pub(super) fn as_of_for(world: &World, subscription: &Subscription, scope: &RunScope) -> Option<Timestamp> {
     match scope.organization {
         Some(organization) => (organization == subscription.organization).then_some(scope.as_of),
         None => match (world.sandboxes.get(&subscription.organization), scope.reach) {

@@ -9,18 +9,19 @@ use crate::commitment::{RefillError, refilled};
 use crate::due::{Chain, Due, Part, share_of};
 use crate::fee_period::period_of_fee;
 use crate::inputs::{BillingInputs, World};
-use crate::ledger::drafts::ReworkedDraft;
+use crate::ledger::drafts::{ReworkedDraft, is_reworked};
 use crate::ledger::fees::StoredFee;
 use crate::ledger::invoices::StoredInvoice;
-use crate::model::{Fee, FeeKind, InvoiceStatus};
-use crate::tax::taxes_of;
+use crate::model::{Credits, Fee, FeeKind, InvoiceStatus};
+use crate::tax::{Taxed, taxes_of};
 use catalog::billing::{BillingTerms, UnknownTax};
 use domain::ids::{InvoiceId, OrganizationId, SubscriptionId};
 use domain::money::{MinorUnits, MoneyError};
 use domain::position::Cut;
+use domain::quantity::Quantity;
 use domain::time::Timestamp;
 use rater::{RateProblem, RatedItem, RatingItem, RatingView, ViewError};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Why a draft stays as it is.
 #[derive(Debug, thiserror::Error)]
@@ -99,11 +100,6 @@ fn usage_of(fee: &StoredFee) -> Option<SubscriptionId> {
     if fee.kind == FeeKind::Charge && fee.in_advance.is_none() { fee.subscription } else { None }
 }
 
-/// Whether a fee is made anew whenever its draft is.
-fn is_reworked(fee: &StoredFee) -> bool {
-    matches!(fee.kind, FeeKind::Charge | FeeKind::Commitment) && fee.in_advance.is_none()
-}
-
 fn rework(
     maker: &mut ChargeFees,
     terms: &BillingTerms,
@@ -126,11 +122,26 @@ fn rework(
     let kept = || invoice.fees.iter().filter(|fee| !is_reworked(fee));
     let amounts = kept().map(|fee| fee.amount).chain(anew.iter().map(|(_, fee)| fee.amount));
     let subtotal = amounts.into_iter().try_fold(MinorUnits::ZERO, MinorUnits::plus)?;
-    let taxed = kept().map(|fee| (fee.amount, fee.taxes.as_slice()));
-    let taxes = taxes_of(taxed.chain(anew.iter().map(|(_, fee)| (fee.amount, fee.taxes.as_slice()))))?;
+    // Without coupons: these are taken off when it is written.
+    let none = Quantity::ZERO;
+    let taxed = kept().map(|fee| Taxed { amount: fee.amount, coupons: &none, taxes: &fee.taxes });
+    let taxes = taxes_of(taxed.chain(anew.iter().map(|(_, fee)| Taxed::fee(fee))))?;
     let total = subtotal.plus(taxes.amount)?;
     let status = if issue { status_at(issued_at, issued_at, total) } else { InvoiceStatus::Draft };
-    Ok(ReworkedDraft { organization, status, issued_at, due_date, anew, subtotal, taxes, total, draft: invoice })
+    Ok(ReworkedDraft {
+        organization,
+        status,
+        issued_at,
+        due_date,
+        anew,
+        subtotal,
+        taxes,
+        // What is taken off is worked out when it is written.
+        credits: Credits::default(),
+        kept_coupons: HashMap::new(),
+        total,
+        draft: invoice,
+    })
 }
 
 fn fees_of(maker: &mut ChargeFees, rated: RatedItem) -> Result<Vec<Fee>, RateProblem> {

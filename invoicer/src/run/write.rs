@@ -51,7 +51,7 @@ async fn written(execution: &mut Execution<'_>, mut batch: Vec<NewInvoice>) -> R
         }
         execution.context.now = execution.shared.clock.now();
         let mut transaction = execution.shared.database.write().await?;
-        if write(transaction.connection(), &execution.context, &batch).await? {
+        if write(transaction.connection(), &execution.context, &mut batch).await? {
             transaction.commit().await?;
             return Ok(batch);
         }

@@ -88,6 +88,7 @@ impl Workload {
             trial_period_days: 0,
             anchor_at: None,
             ending: domain::catalog::Ending::Bills,
+            unused_advance: domain::catalog::UnusedAdvance::Credit,
         };
         (customer, subscription)
     }

@@ -62,6 +62,11 @@ impl Step<'_> {
                 "subscription_fee" => self.one_fee("subscription", want, &place, outcome).await,
                 "commitment_fee" => self.one_fee("commitment", want, &place, outcome).await,
                 "charge_fees" => self.charge_fees(want, &place, outcome).await,
+                "credit_note" => self.credit_note(want, &place, outcome).await,
+                "credit_notes" => {
+                    let count = self.stage.credit_notes().await.map(|notes| json!(notes.len()));
+                    outcome.compare(&place, want, &count.unwrap_or_else(Value::String));
+                }
                 other => outcome.differs(&self.place, &"a key that is known", &other),
             }
         }
@@ -172,6 +177,26 @@ impl Step<'_> {
                 "units" => usage["charges"][0]["units"].clone(),
                 "amount_cents" => usage["amount_cents"].clone(),
                 _ => json!("an unknown key"),
+            };
+            outcome.compare(&format!("{place}.{key}"), want, &got);
+        }
+    }
+
+    /// What the step estimated, else the note made last.
+    async fn credit_note(&self, want: &Value, place: &str, outcome: &mut Outcome) {
+        let note = match &self.stage.estimated {
+            Some(estimate) => Some(estimate.clone()),
+            None => self.stage.credit_notes().await.unwrap_or_default().last().cloned(),
+        };
+        let Some(note) = note else { return outcome.differs(place, want, &"no credit note") };
+        for (key, want) in want.as_object().into_iter().flatten() {
+            let got = match key.as_str() {
+                "balance_after" | "balance_after_cents" => note["balance_amount_cents"].clone(),
+                "taxes_rate" => {
+                    let rates = note["applied_taxes"].as_array().into_iter().flatten();
+                    json!(rates.map(|tax| percent(&text(&tax["tax_rate"]))).collect::<Vec<_>>().join(" and "))
+                }
+                _ => note.get(key).cloned().unwrap_or_else(|| json!("an unknown key")),
             };
             outcome.compare(&format!("{place}.{key}"), want, &got);
         }

@@ -28,7 +28,25 @@ fn any_plan(case: &Value, holds: impl Fn(&Value) -> bool) -> bool {
     case["plans"].as_array().into_iter().flatten().any(holds)
 }
 
-const DECISIONS: [Decision; 4] = [
+/// Whether two steps of these kinds happen at one instant, the first before the second.
+fn at_one_instant(case: &Value, first: &str, second: &str) -> bool {
+    let steps = || case["timeline"].as_array().into_iter().flatten();
+    let ends = steps().filter(|step| step["do"] == second);
+    ends.into_iter().any(|end| steps().any(|step| step["do"] == first && step["at"] == end["at"]))
+}
+
+const DECISIONS: [Decision; 6] = [
+    Decision {
+        reason: "periods are half open (I6): usage at the instant of the end is no longer the subscription's",
+        applies: |case| at_one_instant(case, "event", "terminate_subscription"),
+    },
+    Decision {
+        reason: "the clock issues a draft when its days of grace are over, without being told",
+        applies: |case| {
+            case["customer"].get("invoice_grace_period_days").is_some()
+                && uses(case, &["finalize_all_drafts"], &[], &[])
+        },
+    },
     Decision {
         reason: "coupons are not built yet",
         applies: |case| uses(case, &["apply_coupons"], &[], &["coupons_amount_cents"]),
@@ -37,12 +55,7 @@ const DECISIONS: [Decision; 4] = [
         reason: "wallets are not built yet",
         applies: |case| uses(case, &["create_wallet", "create_wallets"], &[], &["prepaid_credit_amount_cents"]),
     },
-    Decision {
-        reason: "credit notes and payments are not built yet",
-        applies: |case| {
-            uses(case, &["payment", "estimate_credit_note"], &["credit_note"], &["credit_notes_amount_cents"])
-        },
-    },
+    Decision { reason: "payments are not built yet", applies: |case| uses(case, &["payment"], &[], &[]) },
     Decision {
         reason: "usage thresholds are not billed yet",
         applies: |case| any_plan(case, |plan| plan.get("usage_thresholds").is_some()),

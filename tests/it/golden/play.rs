@@ -16,6 +16,8 @@ pub(super) struct Stage {
     pub(super) plans: HashMap<String, String>,
     grace_days: Value,
     events: u32,
+    /// What the last step estimated.
+    pub(super) estimated: Option<Value>,
 }
 
 /// What is wrong with a request, in words; a step that the server refuses is a difference, not the end of all cases.
@@ -58,6 +60,30 @@ impl Stage {
         Ok(self.get(&path).await?.as_array().cloned().unwrap_or_default())
     }
 
+    /// All credit notes of the scenario, in the order in which they were made.
+    pub(super) async fn credit_notes(&self) -> Result<Vec<Value>, String> {
+        let page = self.get("/v1/credit_notes/?order_by=created_at:asc&limit=1000").await?;
+        Ok(page.as_array().cloned().unwrap_or_default())
+    }
+
+    /// The fees that the items of a step name by plan or metric, on the newest invoices that have them.
+    async fn estimate(&self, step: &Value) -> Tried {
+        let (mut items, mut invoice) = (Vec::new(), Value::Null);
+        for item in step["items"].as_array().into_iter().flatten() {
+            let named = text(&item["fee"]);
+            let plan = self.plans.get(&named);
+            let fees = self.get("/v1/fees/?order_by=created_at:desc&limit=1000").await?;
+            let is_named = |fee: &&Value| {
+                plan.is_some_and(|plan| fee["plan_id"] == json!(plan) && fee["fee_type"] == "subscription")
+                    || fee["metric_code"] == json!(named)
+            };
+            let fee = fees.as_array().into_iter().flatten().find(is_named).cloned().ok_or("no such fee")?;
+            items.push(json!({"fee_id": fee["id"], "amount_cents": item["amount_cents"]}));
+            invoice = fee["invoice_id"].clone();
+        }
+        self.post("/v1/credit_notes/estimate", json!({"invoice_id": invoice, "items": items})).await
+    }
+
     pub(super) async fn current_usage(&self, step: &Value) -> Tried {
         self.get(&format!("/v1/customers/{}/current_usage?subscription_id={}", self.id, self.subscription_name(step)))
             .await
@@ -86,9 +112,15 @@ impl Stage {
             "create_subscription" => self.subscribe(step).await,
             "terminate_subscription" => {
                 let running = self.running(step).await?.ok_or("no subscription runs")?;
-                self.ask(Method::DELETE, &format!("/v1/subscriptions/{}", text(&running["id"])), None).await
+                let to = step.get("on_termination_credit_note").map_or_else(|| "credit".to_string(), text);
+                let path = format!("/v1/subscriptions/{}?on_termination_credit_note={to}", text(&running["id"]));
+                self.ask(Method::DELETE, &path, None).await
             }
             "event" => self.send_event(step).await,
+            "estimate_credit_note" => {
+                self.estimated = Some(self.estimate(step).await?);
+                Ok(Value::Null)
+            }
             "finalize_all_drafts" => self.each_draft("finalize").await,
             "refresh_draft" => self.each_draft("refresh").await,
             other => Err(format!("the step '{other}' needs what is not built")),
@@ -146,6 +178,7 @@ pub(super) async fn play(server: &Server, case: &Value) -> Outcome {
         let before = stage.invoices().await.unwrap_or_default();
         let mut done = stage.set_clock(&step["at"]).await;
         if done.is_ok() {
+            stage.estimated = None;
             done = stage.act(step).await;
         }
         if let Err(fault) = done {
@@ -168,8 +201,16 @@ async fn set_up(server: &Server, case: &Value) -> Result<Stage, String> {
     let customer = &case["customer"];
     let grace_days = customer.get("invoice_grace_period_days").cloned().unwrap_or(json!(0));
     let timezone = text(&customer["timezone"]);
-    let mut stage =
-        Stage { caller, id, timezone, customer: String::new(), plans: HashMap::new(), grace_days, events: 0 };
+    let mut stage = Stage {
+        caller,
+        id,
+        timezone,
+        customer: String::new(),
+        plans: HashMap::new(),
+        grace_days,
+        events: 0,
+        estimated: None,
+    };
     stage.set_clock(&case["timeline"][0]["at"]).await?;
     for tax in case["taxes"].as_array().into_iter().flatten() {
         let body = json!({"code": tax["code"], "name": tax["code"], "rate": fraction(&text(&tax["rate"])),

@@ -50,6 +50,8 @@ pub struct FeeRecord {
     pub amount_cents: String,
     /// The same before rounding.
     pub precise_amount_cents: String,
+    /// Its share of the invoice's coupons: exact to thirty places.
+    pub precise_coupons_amount_cents: String,
     /// Taxes, rounded for this fee alone: an invoice's need not be the sum of them.
     pub taxes_amount_cents: String,
     /// The taxes on the amount before rounding; for showing: what is owed is the tax on the rounded amount (I5).
@@ -58,7 +60,7 @@ pub struct FeeRecord {
     pub taxes_rate: String,
     /// Each tax with its base and amount.
     pub applied_taxes: Vec<AppliedTaxRecord>,
-    /// With taxes.
+    /// With taxes, before coupons and credits.
     pub total_amount_cents: String,
     /// Quantity.
     pub units: String,
@@ -118,10 +120,11 @@ impl FeeRecord {
             currency: fee.currency.to_string(),
             amount_cents: fee.amount.to_string(),
             precise_amount_cents: fee.precise_amount.clone(),
+            precise_coupons_amount_cents: fee.coupons.to_string(),
             taxes_amount_cents: fee.tax.to_string(),
             taxes_precise_amount_cents: tax_on_precise(fee)?,
             taxes_rate: fee.taxes.iter().map(|tax| &tax.tax_rate).sum::<Quantity>().to_string(),
-            applied_taxes: fee.taxes.iter().map(|tax| AppliedTaxRecord::of(tax, fee.amount)).collect(),
+            applied_taxes: fee.taxes.iter().map(|tax| AppliedTaxRecord::of(tax, &fee.taxable())).collect(),
             total_amount_cents: fee.amount.plus(fee.tax)?.to_string(),
             units: fee.units.clone(),
             events_count: fee.events_count,

@@ -1,7 +1,7 @@
 //! Taxes on the wire, with base and amount.
 
 use crate::tax::{AppliedTax, TaxLine, exact_tax};
-use domain::money::MinorUnits;
+use domain::quantity::Quantity;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -23,26 +23,26 @@ pub struct AppliedTaxRecord {
 }
 
 impl AppliedTaxRecord {
-    /// A tax on a fee of this amount.
+    /// A tax on a fee of this amount, less its share of coupons.
     #[must_use]
-    pub fn of(tax: &AppliedTax, amount: MinorUnits) -> Self {
-        let exact = exact_tax(amount, std::slice::from_ref(tax));
-        Self::shown(tax, amount, exact.to_string())
+    pub fn of(tax: &AppliedTax, base: &Quantity) -> Self {
+        let exact = exact_tax(base, std::slice::from_ref(tax));
+        Self::shown(tax, base.to_string(), exact.to_string())
     }
 
     /// A row of an invoice's tax table.
     #[must_use]
     pub fn of_invoice(line: &TaxLine) -> Self {
-        Self::shown(&line.tax, line.base_amount_cents, line.amount_cents.to_string())
+        Self::shown(&line.tax, line.base_amount_cents.to_string(), line.amount_cents.to_string())
     }
 
-    fn shown(tax: &AppliedTax, base: MinorUnits, amount_cents: String) -> Self {
+    fn shown(tax: &AppliedTax, base_amount_cents: String, amount_cents: String) -> Self {
         Self {
             tax_id: tax.tax_id,
             tax_code: tax.tax_code.clone(),
             tax_name: tax.tax_name.clone(),
             tax_rate: tax.tax_rate.to_string(),
-            base_amount_cents: base.to_string(),
+            base_amount_cents,
             amount_cents,
         }
     }
