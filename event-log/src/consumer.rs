@@ -48,7 +48,7 @@ pub struct Handover {
 }
 
 /// One record: lines ended by `\n`, and where it stands.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Record {
     /// Partition.
     pub partition: u16,

@@ -3,7 +3,7 @@
 //! Column names and types repeat those of the schema; a test inserts a block into every table and reads it back.
 
 use super::block::{Column, block_bytes};
-use super::dictionary::Dictionary;
+use super::dictionary::{Dictionary, Term};
 use crate::extract::Extracted;
 use crate::reads::RejectionReason;
 use crate::writing::row::{EventKey, EventRef};
@@ -34,7 +34,7 @@ impl KeyColumns {
         }
     }
 
-    fn push(&mut self, key: &EventKey, code: &str) {
+    fn push(&mut self, key: &EventKey, code: Term) {
         self.organization.push_uuid(key.organization.0);
         self.code.push(code);
         self.series.push_u128(key.series.0);
@@ -149,16 +149,22 @@ impl EventColumns {
         }
     }
 
+    /// What rows of this block name a code by.
+    pub fn term(&mut self, code: &str) -> Term {
+        self.key.code.term(code)
+    }
+
     /// Appends one event with what was extracted from it; `names` are the plan's `value_of` and `dimensions_of`.
     pub fn push(
         &mut self,
         event: &EventRef<'_>,
+        code: Term,
         position: Position,
         extracted: &Extracted<'_>,
         dimensions: &str,
         names: (u64, u64),
     ) {
-        self.key.push(&event.key, event.code);
+        self.key.push(&event.key, code);
         self.content.push(event);
         self.position.push(position);
         self.value.push_i128(extracted.value);
@@ -209,8 +215,13 @@ impl IdColumns {
         }
     }
 
+    /// What rows of this block name a code by.
+    pub fn term(&mut self, code: &str) -> Term {
+        self.key.code.term(code)
+    }
+
     /// Appends the id row of one event.
-    pub fn push(&mut self, key: &EventKey, code: &str, position: Position) {
+    pub fn push(&mut self, key: &EventKey, code: Term, position: Position) {
         self.key.push(key, code);
         self.position.push(position);
         self.content.push_u64(key.content);
@@ -264,7 +275,8 @@ impl LoserColumns {
 
     /// Appends one copy.
     pub fn push(&mut self, event: &EventRef<'_>, position: Position, reason: RejectionReason) {
-        self.key.push(&event.key, event.code);
+        let code = self.key.code.term(event.code);
+        self.key.push(&event.key, code);
         self.content.push(event);
         self.position.push(position);
         self.reason.push_text(reason.name());

@@ -12,27 +12,27 @@ const HAS_ADDITIONAL_KEYS: u64 = 1 << 9;
 /// They are new to the reader.
 const NEEDS_UPDATE: u64 = 1 << 10;
 
-/// A column of few distinct texts. Metric codes come in runs, so the last one is remembered.
+/// Place of a text in the dictionary of a column.
+#[derive(Clone, Copy, Debug)]
+pub struct Term(u32);
+
+/// A column of few distinct texts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Dictionary {
     places: HashMap<String, u32>,
     texts: Vec<String>,
     rows: Vec<u32>,
-    last: u32,
 }
 
 impl Dictionary {
     /// Appends a row.
-    pub(super) fn push(&mut self, text: &str) {
-        if self.texts.get(self.last as usize).is_some_and(|last| last == text) {
-            self.rows.push(self.last);
-            return;
-        }
-        self.last = match self.places.get(text) {
-            Some(place) => *place,
-            None => self.insert(text),
-        };
-        self.rows.push(self.last);
+    pub(super) fn push(&mut self, term: Term) {
+        self.rows.push(term.0);
+    }
+
+    /// The place of a text, made when it has none. Looked up once for many rows: hashing a text for each costs 30 ns an event.
+    pub(super) fn term(&mut self, text: &str) -> Term {
+        Term(self.places.get(text).copied().unwrap_or_else(|| self.insert(text)))
     }
 
     fn insert(&mut self, text: &str) -> u32 {

@@ -54,6 +54,8 @@ mod recovery;
 mod reprocess;
 mod session;
 mod shared;
+#[doc(hidden)]
+pub mod stages;
 mod task;
 mod types;
 

@@ -88,6 +88,7 @@ fn add(columns: &mut IdColumns, row: &EventWithoutId) -> Result<EventId, StoreEr
         return Err(StoreError::Corrupt(format!("event {} does not fit its id or witness", EventId(row.id))));
     }
     let position = Position { epoch: row.epoch, partition: row.partition, offset: row.offset, index: row.line };
-    columns.push(&EventKey::of(&batch, 0), &row.code, position);
+    let code = columns.term(&row.code);
+    columns.push(&EventKey::of(&batch, 0), code, position);
     Ok(batch.ids[0])
 }

@@ -1,15 +1,14 @@
 //! Which ids are known: the question every event asks, answered from memory for nearly all of them.
 //!
 //! - *Recent*: the newest ids with content and timestamp, exact. Holds everything that is not yet committed, too.
-//! - *Filter*: a Bloom filter over all ids ever stored. "No" is certain, "maybe" is wrong once in 10⁵ and sends the id to the
-//!   id table. It grows by generations, each as large as all before it together.
+//! - [`Filter`]: approximate, over all ids ever stored. "No" is certain, "maybe" is wrong once in 10⁵ and sends the id to the
+//!   id table.
 //!
 //! I2 rests on it: an id that was stored must never be "no". Ids enter the filter before their insert and never leave.
 
+pub(crate) use super::filter::Filter;
 pub(crate) use domain::id_map::IdMap;
-use domain::id_map::folded;
 use domain::identity::EventId;
-use fastbloom::BloomFilter;
 
 /// What tells copies of one id apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,59 +17,6 @@ pub(crate) struct Version {
     pub(crate) content: u64,
     /// Event time in microseconds.
     pub(crate) timestamp: i64,
-}
-
-/// Bits per id and hashes: with 8 hashes, 1 − e^(−8/30) = 23.4 % of the bits are set when full, 0.234⁸ = 0.9 × 10⁻⁵. Sixteen
-/// hashes would need 24 bits, but each hash is a cache miss on a filter of 100 MB.
-const BITS_PER_ID: usize = 30;
-const HASHES: u32 = 8;
-/// Least ids of a generation: 1 Mi × 30 bits = 3.75 MiB, of which a writer of the log has one for each partition.
-const LEAST_GENERATION: usize = 1 << 20;
-
-struct Generation {
-    filter: BloomFilter,
-    room: usize,
-}
-
-/// All ids ever stored, approximately.
-pub(crate) struct Filter {
-    generations: Vec<Generation>,
-    ids: usize,
-}
-
-impl Filter {
-    /// Room for `ids` and as many more.
-    pub(crate) fn with_room_for(ids: usize) -> Self {
-        let mut filter = Self { generations: Vec::new(), ids: 0 };
-        filter.grow(ids.saturating_mul(2));
-        filter
-    }
-
-    fn grow(&mut self, ids: usize) {
-        let room = ids.max(LEAST_GENERATION);
-        let filter = BloomFilter::with_num_bits(room * BITS_PER_ID).hashes(HASHES);
-        self.generations.push(Generation { filter, room });
-    }
-
-    pub(crate) fn insert(&mut self, id: EventId) {
-        if self.generations.last().is_none_or(|newest| newest.room == 0) {
-            self.grow(self.ids);
-        }
-        if let Some(newest) = self.generations.last_mut() {
-            newest.filter.insert_hash(folded(id));
-            newest.room -= 1;
-            self.ids += 1;
-        }
-    }
-
-    pub(crate) fn may_hold(&self, id: EventId) -> bool {
-        self.generations.iter().any(|generation| generation.filter.contains_hash(folded(id)))
-    }
-
-    /// Ids inserted.
-    pub(crate) fn len(&self) -> usize {
-        self.ids
-    }
 }
 
 /// The newest ids, exact: two generations, the older one is dropped when the newer one is full and all of the older one is
@@ -100,7 +46,9 @@ impl Recent {
     /// that the id table holds: an id may be forgotten here only when it is found there.
     pub(crate) fn rotate_if_full(&mut self, collecting: u64, committed: u64) {
         if self.newer.len() >= self.limit && self.older_offset <= committed {
-            self.older = std::mem::take(&mut self.newer);
+            // Emptied and not made anew: a map that grows to its size again and again is copied and faulted in each time.
+            std::mem::swap(&mut self.older, &mut self.newer);
+            self.newer.clear();
             self.older_offset = collecting;
         }
     }
@@ -119,20 +67,6 @@ mod tests {
 
     fn id(number: u64) -> EventId {
         EventId(xxhash_rust::xxh3::xxh3_128(&number.to_le_bytes()))
-    }
-
-    #[test]
-    fn the_filter_never_forgets_and_is_seldom_wrong_also_past_its_first_generation() {
-        let mut filter = Filter { generations: Vec::new(), ids: 0 };
-        filter
-            .generations
-            .push(Generation { filter: BloomFilter::with_num_bits(1000 * BITS_PER_ID).hashes(HASHES), room: 1000 });
-        (0..300_000).for_each(|number| filter.insert(id(number)));
-        assert!(filter.generations.len() > 1);
-        assert!((0..300_000).all(|number| filter.may_hold(id(number))));
-        let wrong = (300_000..800_000).filter(|number| filter.may_hold(id(*number))).count();
-        // Two generations at 10⁻⁵: 10 expected of half a million, the first one full.
-        assert!(wrong < 40, "{wrong} false answers");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What both writers do alike: the direct one, whose requests wait for their answers, and the one that reads the log.
 //!
 //! 0. [`decode`]: what comes from the log, or from the journal, as columns
-//! 1. [`known`]: is an id new? Recent ids in memory, then a Bloom filter over all ([`load`] fills it); [`lookup`] asks the id
+//! 1. [`known`]: is an id new? Recent ids in memory, then a [`filter`] over all ([`load`] fills it); [`lookup`] asks the id
 //!    table about "maybe"; [`judge`] decides
 //! 2. [`rows`]: what one insert will hold, by reference ([`row`]) to where it came in; [`plans`] says what to extract
 //! 3. [`encode`]: extracted, sorted, as columns
@@ -14,6 +14,7 @@
 pub(crate) mod commit;
 pub(crate) mod decode;
 pub(crate) mod encode;
+pub(crate) mod filter;
 pub(crate) mod id_rows;
 pub(crate) mod judge;
 pub(crate) mod known;
