@@ -1,8 +1,8 @@
 //! What the event path may know of the catalog, read into one consistent picture.
 //!
 //! The picture is replaced at once after a write of this process (only the organization that changed is read again) and within
-//! a second after a write of another (a counter in the database grows with each). A miss asks at most
-//! [`LEAST_TIME_BETWEEN_LOOKS`] apart, one look at a time: guessing keys or codes cannot hammer the database.
+//! a second after a write of another (a counter in the database grows with each). A miss looks before it is a miss, one look at a
+//! time and [`LEAST_TIME_BETWEEN_LOOKS`] apart, for all that wait: guessing keys or codes cannot hammer the database.
 
 use crate::columns::Columns;
 use crate::database::{Database, DatabaseError, WriteTransaction};
@@ -27,7 +27,7 @@ pub const POLL_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) struct SnapshotKeeper {
     database: Database,
     current: Arc<ArcSwap<CatalogSnapshot>>,
-    // When the counter was last looked at; held while looking and reading, so that there is one look at a time.
+    // When the last look at the counter began; held while looking and reading, so that there is one look at a time.
     last_look: Mutex<Instant>,
 }
 
@@ -48,25 +48,39 @@ impl SnapshotKeeper {
             let keeper = keeper.clone();
             Box::pin(async move {
                 if let Some(keeper) = keeper.upgrade() {
-                    keeper.look(LEAST_TIME_BETWEEN_LOOKS).await;
+                    keeper.look().await;
                 }
             })
         });
         SnapshotCell::new(self.current.clone(), refresh)
     }
 
-    /// Reads again when the counter has moved, unless somebody looked less than `least` ago.
-    async fn look(&self, least: Duration) {
-        let mut last_look = self.last_look.lock().await;
-        if last_look.elapsed() < least {
-            return;
+    /// Reads again when the counter has moved. The look begins after this was called and at least
+    /// [`LEAST_TIME_BETWEEN_LOOKS`] after the one before: who asks sees what was written before it asked, by whomever.
+    async fn look(&self) {
+        let asked = Instant::now();
+        loop {
+            let mut last_look = self.last_look.lock().await;
+            if *last_look >= asked {
+                return;
+            }
+            let due = *last_look + LEAST_TIME_BETWEEN_LOOKS;
+            if due <= Instant::now() {
+                *last_look = Instant::now();
+                return self.read_now().await;
+            }
+            // Not under the lock: writes of this process are not to wait for it.
+            drop(last_look);
+            tokio::time::sleep_until(due).await;
         }
+    }
+
+    async fn read_now(&self) {
         if let Err(fault) = self.read_if_changed().await {
             // The old picture stays in force: events go on; readiness shows the ledger's state.
             tracing::warn!(%fault, "the catalog could not be read; the event path goes on with what it knows");
             metrics::counter!("tollgate_catalog_snapshot_failures_total").increment(1);
         }
-        *last_look = Instant::now();
     }
 
     async fn read_if_changed(&self) -> Result<(), DatabaseError> {
@@ -103,7 +117,7 @@ async fn watch(keeper: Weak<SnapshotKeeper>) {
     loop {
         tokio::time::sleep(POLL_INTERVAL).await;
         let Some(keeper) = keeper.upgrade() else { return };
-        keeper.look(LEAST_TIME_BETWEEN_LOOKS).await;
+        keeper.look().await;
     }
 }
 

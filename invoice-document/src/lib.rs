@@ -156,6 +156,7 @@ impl Document {
 }
 
 #[cfg(all(test, feature = "typesetting"))]
+#[allow(clippy::unwrap_used)] // Of tests, where clippy allows it; by its path it does not see that.
 #[path = "specimens.rs"]
 mod specimens;
 

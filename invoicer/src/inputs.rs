@@ -129,7 +129,13 @@ pub trait BillingInputs: Send + Sync {
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn changes(&self, view: &Arc<RatingView>, after: &Cut, until: &Cut) -> Result<Changes, InputError>;
+    async fn changes(
+        &self,
+        view: &Arc<RatingView>,
+        before: Timestamp,
+        after: &Cut,
+        until: &Cut,
+    ) -> Result<Changes, InputError>;
 
     /// Rates closed stretches again at a cut and tells what differs from what was billed, in their order.
     ///
@@ -295,8 +301,14 @@ impl BillingInputs for StoreInputs {
         Ok(self.rater.store().voided_events(until).await.map_err(RateError::from)?)
     }
 
-    async fn changes(&self, view: &Arc<RatingView>, after: &Cut, until: &Cut) -> Result<Changes, InputError> {
-        Ok(self.rater.changed_subscriptions(view, after, until).await?)
+    async fn changes(
+        &self,
+        view: &Arc<RatingView>,
+        before: Timestamp,
+        after: &Cut,
+        until: &Cut,
+    ) -> Result<Changes, InputError> {
+        Ok(self.rater.changed_subscriptions(view, before, after, until).await?)
     }
 
     async fn adjustments(

@@ -215,7 +215,13 @@ impl BillingInputs for FakeInputs {
         Ok(Vec::new())
     }
 
-    async fn changes(&self, _view: &Arc<RatingView>, _after: &Cut, _until: &Cut) -> Result<Changes, InputError> {
+    async fn changes(
+        &self,
+        _view: &Arc<RatingView>,
+        _before: Timestamp,
+        _after: &Cut,
+        _until: &Cut,
+    ) -> Result<Changes, InputError> {
         tokio::task::yield_now().await;
         Ok(Changes::default())
     }

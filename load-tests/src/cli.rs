@@ -1,10 +1,11 @@
-//! The commands: `run`, `audit`, `bench`, and the baseline server of `bench`.
+//! The commands: `run`, `audit`, `bench`, `billing`, `chaos`, and the baseline server of `bench`.
 //!
 //! Exit status: 0 when everything is accounted for, 1 when something is not, 2 when a command could not be carried out.
 
 use crate::audit::Thoroughness;
 use crate::audit::state::State;
 use crate::bench;
+use crate::billing;
 use crate::chaos;
 use crate::client::target::Target;
 use crate::measure::process::Root;
@@ -40,6 +41,11 @@ enum Command {
     /// The fixed set of measurements, with baselines taken in the same run.
     #[command(after_help = "Example:\n  load-tests bench --tollgate target/release/tollgate --report out")]
     Bench(bench::BenchArgs),
+    /// Billing runs over many subscriptions, from nothing to issued invoices, compared to the cent; then pages of their list.
+    #[command(
+        after_help = "Example:\n  load-tests billing --tollgate target/release/tollgate --subscriptions 10000,100000 --periods 1,9 --report out"
+    )]
+    Billing(billing::BillingArgs),
     /// Load, kill, stop, slow down and cut off a system of its own at random, and audit, bill and prove after each round.
     #[command(
         after_help = "Example:\n  load-tests chaos --tollgate target/release/tollgate --rounds 20 --seed 7 --report out"
@@ -177,6 +183,7 @@ impl Cli {
             Command::Run(args) => execute_run(args).await,
             Command::Audit(args) => execute_audit(args).await,
             Command::Bench(args) => bench::execute(args).await,
+            Command::Billing(args) => billing::execute(args).await,
             Command::Chaos(args) => chaos::execute(args).await,
             Command::NullServer { batch } => {
                 bench::null_server::serve(batch).await?;

@@ -11,6 +11,7 @@
 //! - [`oracle`]: what must be stored and rated; [`audit`]: whether it is
 //! - [`measure`]: latencies, CPU, memory, freshness; [`report`]: table, JSON, HTML
 //! - [`mod@bench`]: the fixed set of measurements, with baselines
+//! - [`billing`]: a billing run over many subscriptions, from nothing to issued invoices
 //! - [`chaos`]: the crash matrix
 //! - [`system`]: a system of its own for both
 //! - [`cli`]: the commands
@@ -19,6 +20,7 @@
 
 pub mod audit;
 pub mod bench;
+pub mod billing;
 pub mod chaos;
 pub mod cli;
 pub mod client;

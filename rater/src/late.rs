@@ -88,18 +88,20 @@ pub struct AdjustedStretch {
 }
 
 impl Rater {
-    /// Which part of time changed for which subscriptions, by what is in the store after `after` and up to `until`.
+    /// Which part of time changed for which subscriptions, by what is in the store after `after` and up to `until` and happened before
+    /// `before`: where nothing is closed beyond that, the usage of the period to be billed is not looked through for it.
     ///
     /// # Errors
     /// When the store does not answer.
     pub async fn changed_subscriptions(
         &self,
         view: &Arc<RatingView>,
+        before: Timestamp,
         after: &Cut,
         until: &Cut,
     ) -> Result<Changes, RateError> {
         let mut changed: Vec<ChangedSeries> = Vec::new();
-        self.store().changed_series(after, until, |series| changed.push(series)).await?;
+        self.store().changed_series(before, after, until, |series| changed.push(series)).await?;
         let view = view.clone();
         in_background(move || changes_of(&view, &changed, &view.recurring_codes())).await
     }

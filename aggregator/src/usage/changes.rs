@@ -49,11 +49,32 @@ const COLUMNS: &str = "SELECT e.organization AS organization, e.series AS series
     any(e.customer) AS customer, any(e.subscription) AS subscription, min(toUnixTimestamp64Micro(e.timestamp)) AS first, \
     max(toUnixTimestamp64Micro(e.timestamp)) AS last FROM events AS e";
 
-/// Every series that changed after `after` and up to `until`; one that both gained and lost events comes twice. Of all metrics,
-/// or of those named.
+/// What part of the table is looked at.
+pub(super) enum Among<'a> {
+    /// Events that happened before an instant, of all metrics.
+    Before(Timestamp),
+    /// Events of these metrics.
+    Codes(&'a [(OrganizationId, String)]),
+}
+
+impl Among<'_> {
+    fn condition(&self) -> String {
+        match self {
+            Among::Before(instant) => format!("e.timestamp < {}", sql::time(*instant)),
+            Among::Codes(codes) => {
+                let pairs = codes
+                    .iter()
+                    .map(|(organization, code)| format!("({}, {})", sql::organization(*organization), sql::text(code)));
+                format!("(e.organization, e.code) IN {}", sql::list(pairs))
+            }
+        }
+    }
+}
+
+/// Every series that changed after `after` and up to `until`; one that both gained and lost events comes twice.
 pub(super) async fn each(
     connection: &Connection,
-    codes: Option<&[(OrganizationId, String)]>,
+    among: Among<'_>,
     after: &Cut,
     until: &Cut,
     mut on_series: impl FnMut(ChangedSeries) + Send,
@@ -65,14 +86,9 @@ pub(super) async fn each(
          WHERE (organization, id) IN (SELECT organization, id FROM voids WHERE {}))",
         between("")
     );
-    let named = codes.map_or_else(String::new, |codes| {
-        let pairs = codes
-            .iter()
-            .map(|(organization, code)| format!("({}, {})", sql::organization(*organization), sql::text(code)));
-        format!("(e.organization, e.code) IN {} AND ", sql::list(pairs))
-    });
+    let among = among.condition();
     for condition in [between("e."), voided] {
-        let statement = format!("{COLUMNS} WHERE {named}{condition} GROUP BY e.organization, e.series");
+        let statement = format!("{COLUMNS} WHERE {among} AND {condition} GROUP BY e.organization, e.series");
         let mut cursor = connection.fetch::<Changed>(&statement)?;
         while let Some(row) = cursor.next().await? {
             on_series(ChangedSeries {

@@ -1,10 +1,11 @@
 //! The store's read side: one handle, each question in a file of its own. All of them are scoped by organization (I8).
 
 use super::aggregate::aggregate;
+use super::changes::{self, Among};
 use super::source::{is_small, remove_leftovers};
 use super::touched::Touched;
 use super::types::{EventOfFee, SeriesSummary, UsageQuery, UsageRow, Verification};
-use super::{ChangedSeries, changes, cut, fold, members, series, verify};
+use super::{ChangedSeries, cut, fold, members, series, verify};
 use crate::connection::{Connection, StoreConfig};
 use crate::direct::Progress;
 use crate::error::StoreError;
@@ -171,18 +172,19 @@ impl EventStore {
         series::each(&self.connection, organization, cut, on_series).await
     }
 
-    /// Every series, of any organization, with events or voids after `after` and up to `until`, in no order; a series with both
+    /// Every series, of any organization, with events from before `before` that came in, or were voided, after `after` and up to `until`, in no order; a series with both
     /// comes twice. Two queries.
     ///
     /// # Errors
     /// When the store does not answer.
     pub async fn changed_series(
         &self,
+        before: Timestamp,
         after: &Cut,
         until: &Cut,
         on_series: impl FnMut(ChangedSeries) + Send,
     ) -> Result<(), StoreError> {
-        changes::each(&self.connection, None, after, until, on_series).await
+        changes::each(&self.connection, Among::Before(before), after, until, on_series).await
     }
 
     /// The same of these metrics alone: cheap where they are few, because the rating table is sorted by them.
@@ -196,7 +198,7 @@ impl EventStore {
         until: &Cut,
         on_series: impl FnMut(ChangedSeries) + Send,
     ) -> Result<(), StoreError> {
-        changes::each(&self.connection, Some(codes), after, until, on_series).await
+        changes::each(&self.connection, Among::Codes(codes), after, until, on_series).await
     }
 
     /// The ids voided inside a cut, of all organizations, whether their events are known or not.

@@ -142,6 +142,14 @@ fn check_texts(checks: &mut Checks, texts: [(&'static str, Option<&String>, usiz
     }
 }
 
+/// An address has the contract's length. A picture that stands in it itself (`data:image/…;base64,…`), which is what invoices are
+/// printed with, may have 512 KiB.
+fn longest_logo(logo: Option<&String>) -> usize {
+    let is_picture = logo.is_some_and(|text| text.starts_with("data:image/"));
+    // Four characters for three bytes, and what stands before them.
+    if is_picture { 512 * 1024 / 3 * 4 + 64 } else { 2048 }
+}
+
 impl OrganizationCreate {
     /// # Errors
     /// 422 with every fault.
@@ -153,7 +161,7 @@ impl OrganizationCreate {
         checks.rate_limit("events_per_second", self.events_per_second);
         let texts = [
             ("hmac_key", self.hmac_key.as_ref(), 255),
-            ("logo_url", self.logo_url.as_ref(), 2048),
+            ("logo_url", self.logo_url.as_ref(), longest_logo(self.logo_url.as_ref())),
             ("portal_accent_color", self.portal_accent_color.as_ref(), 7),
             ("portal_welcome_message", self.portal_welcome_message.as_ref(), 500),
         ];
@@ -177,9 +185,10 @@ impl OrganizationUpdate {
             checks.timezone("timezone", timezone);
         }
         checks.rate_limit("events_per_second", self.events_per_second.flatten());
+        let logo = self.logo_url.as_ref().and_then(Option::as_ref);
         let texts = [
             ("hmac_key", self.hmac_key.as_ref().and_then(Option::as_ref), 255),
-            ("logo_url", self.logo_url.as_ref().and_then(Option::as_ref), 2048),
+            ("logo_url", logo, longest_logo(logo)),
             ("portal_accent_color", self.portal_accent_color.as_ref().and_then(Option::as_ref), 7),
             ("portal_welcome_message", self.portal_welcome_message.as_ref().and_then(Option::as_ref), 500),
         ];

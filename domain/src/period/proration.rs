@@ -60,7 +60,8 @@ mod tests {
         let share = |days, of, amount| Proration { days, of }.of_minor_units(MinorUnits(amount)).0;
         assert_eq!(share(6, 31, 1000), 194);
         assert_eq!(share(25, 28, 1_000_000) - share(25, 28, 100_000), 803_571);
-        assert_eq!((share(1, 2, 1), share(1, 2, -1)), (1, -1));
+        assert_eq!((share(1, 2, 1), share(1, 2, 0), share(1, 2, -1)), (1, 0, -1));
+        assert_eq!([30, 31].map(|days| Proration { days, of: 31 }.is_whole()), [false, true]);
         assert_eq!(share(31, 31, i64::MAX), i64::MAX);
         assert_eq!(share(30, 31, i64::MIN), -8_925_843_906_633_654_008);
     }

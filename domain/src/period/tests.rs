@@ -105,6 +105,42 @@ fn touched_days_count_whole_and_never_exceed_the_period() {
 }
 
 #[test]
+fn a_day_that_ends_where_the_span_ends_is_the_last_one_touched() {
+    let calendar =
+        BillingCalendar::new(Interval::Monthly, BillingTime::Calendar, at("2026-03-05T00:00:00Z"), zone("Asia/Tokyo"));
+    let march = calendar.period_containing(at("2026-03-05T00:00:00Z"));
+    let midnight = at("2026-03-10T15:00:00Z");
+    assert_eq!(march.proration(at("2026-03-09T15:00:00Z"), midnight).days, 1);
+    assert_eq!(march.proration(at("2026-03-09T15:00:00Z"), Timestamp(midnight.0 + 1)).days, 2);
+}
+
+#[test]
+fn a_period_holds_its_first_instant_and_not_its_end() {
+    let calendar =
+        BillingCalendar::new(Interval::Weekly, BillingTime::Calendar, at("2026-03-05T00:00:00Z"), zone("UTC"));
+    let week = calendar.period_containing(at("2026-03-05T00:00:00Z"));
+    let before = |instant: Timestamp| Timestamp(instant.0 - 1);
+    let held = [before(week.start), week.start, before(week.end), week.end].map(|instant| week.contains(instant));
+    assert_eq!(held, [false, true, true, false]);
+}
+
+#[test]
+fn a_zone_that_changes_between_midnight_in_utc_and_midnight_there_is_in_force_when_the_period_begins() {
+    let zones = Timezones::parse(&[
+        (at("2025-12-01T00:00:00Z"), "America/New_York".into()),
+        (at("2026-02-01T03:00:00Z"), "Asia/Tokyo".into()),
+    ]);
+    let calendar =
+        BillingCalendar::new(Interval::Monthly, BillingTime::Calendar, at("2026-01-05T00:00:00Z"), zones.unwrap());
+    let wanted = [
+        "2026-01-01T05:00:00Z", // New York
+        "2026-02-01T05:00:00Z", // New York: in force when January began
+        "2026-02-28T15:00:00Z", // Tokyo: in force for two hours when February began
+    ];
+    assert_eq!(starts(&calendar, "2026-01-05T00:00:00Z", 3), wanted);
+}
+
+#[test]
 fn a_subscription_that_starts_with_a_new_zone_has_no_sliver_before_its_first_period() {
     let zones = Timezones::parse(&[
         (at("2026-01-01T00:00:00Z"), "America/New_York".into()),

@@ -225,4 +225,6 @@ impl PriceModel {
 }
 
 #[cfg(test)]
+mod shown_tests;
+#[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use domain::ids::OrganizationId;
 use http_api::{ApiError, Authenticated, PathArguments};
-use invoice_document::Document as Page;
+use invoice_document::{Document as Page, DocumentError};
 
 pub(super) fn routes() -> Router<InvoicerState> {
     Router::new()
@@ -69,10 +69,22 @@ async fn sent_as(
     let invoice = issued(caller, state, path).await?;
     let page = page_for(state, caller.organization, &invoice).await?;
     let name = file_name(&page.number);
-    let set = tokio::task::spawn_blocking(move || page.pdf()).await.map_err(ApiError::internal)?;
+    let set = tokio::task::spawn_blocking(move || typeset(page)).await.map_err(ApiError::internal)?;
     let pdf = set.map_err(ApiError::internal)?;
     let disposition = format!("{how}; filename=\"{name}.pdf\"");
     Ok(([(CONTENT_TYPE, "application/pdf".to_owned()), (CONTENT_DISPOSITION, disposition)], pdf).into_response())
+}
+
+/// A logo that begins like a picture and is none must not keep an invoice from being sent.
+fn typeset(mut page: Page) -> Result<Vec<u8>, DocumentError> {
+    let set = page.pdf();
+    match (set, page.logo.take()) {
+        (Err(fault), Some(_)) => {
+            tracing::warn!(invoice = %page.number, %fault, "set once more without its logo");
+            page.pdf()
+        }
+        (set, _) => set,
+    }
 }
 
 async fn page_for(

@@ -1,40 +1,38 @@
 //! What late usage is measured against: up to where subscriptions have been looked at, and what was billed for their usage.
 
 use super::LedgerError;
-use super::bulk::{placeholders, query_with};
+use super::bulk::{LISTED_AT_ONCE, placeholders, query_with};
 use super::fees::{SELECT, StoredFee, fee_of};
 use domain::ids::SubscriptionId;
 use domain::position::Cut;
+use domain::time::Timestamp;
 use sqlx::{AnyConnection, Row};
 
-/// Well below the parameters one statement may have.
-const PER_QUERY: usize = 5000;
-
-/// The oldest cut up to which the usage of any of these subscriptions was looked at; absent when none was ever billed.
+/// The oldest cut up to which the usage of any of these subscriptions was looked at, and the end of the newest stretch of it that is
+/// billed; absent when none was ever billed.
 ///
 /// # Errors
 /// As the database.
-pub async fn looked_at_up_to(
+pub async fn looked_at(
     connection: &mut AnyConnection,
     subscriptions: &[SubscriptionId],
-) -> Result<Option<Cut>, LedgerError> {
-    let mut oldest: Option<String> = None;
-    for some in subscriptions.chunks(PER_QUERY) {
+) -> Result<Option<(Cut, Timestamp)>, LedgerError> {
+    let (mut oldest, mut until): (Option<String>, Option<i64>) = (None, None);
+    for some in subscriptions.chunks(LISTED_AT_ONCE) {
         let list = placeholders(0, some.len());
         // Ids of cuts grow with time.
         let sql = format!(
-            "SELECT MIN(cut_id) AS oldest FROM billing_frontiers WHERE part = 'usage' AND cut_id <> '' AND subscription_id IN ({list})"
+            "SELECT MIN(NULLIF(cut_id, '')) AS oldest, MAX(until_at) AS latest FROM billing_frontiers
+             WHERE part = 'usage' AND subscription_id IN ({list})"
         );
         let ids: Vec<String> = some.iter().map(ToString::to_string).collect();
-        let found: Option<String> = query_with(sql, &ids).fetch_one(&mut *connection).await?.try_get("oldest")?;
-        oldest = match (oldest, found) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
+        let row = query_with(sql, &ids).fetch_one(&mut *connection).await?;
+        oldest = [oldest, row.try_get("oldest")?].into_iter().flatten().min();
+        until = until.max(row.try_get("latest")?);
     }
-    let Some(oldest) = oldest else { return Ok(None) };
+    let Some((oldest, until)) = oldest.zip(until) else { return Ok(None) };
     let row = sqlx::query("SELECT positions FROM rating_cuts WHERE id = $1").bind(oldest).fetch_one(connection).await?;
-    Ok(Some(serde_json::from_str(row.try_get("positions")?)?))
+    Ok(Some((serde_json::from_str(row.try_get("positions")?)?, Timestamp(until))))
 }
 
 /// Usage fees and adjustments of these subscriptions on issued invoices, oldest first.
@@ -46,7 +44,7 @@ pub async fn issued_usage(
     subscriptions: &[SubscriptionId],
 ) -> Result<Vec<StoredFee>, LedgerError> {
     let mut fees = Vec::new();
-    for some in subscriptions.chunks(PER_QUERY) {
+    for some in subscriptions.chunks(LISTED_AT_ONCE) {
         let list = placeholders(0, some.len());
         let sql = format!(
             "{SELECT} WHERE f.subscription_id IN ({list}) AND f.fee_type IN ('charge', 'adjustment') AND f.in_advance IS NULL AND f.voided = 0

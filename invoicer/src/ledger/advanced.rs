@@ -1,7 +1,7 @@
 //! Up to where events are billed as they come in, and whose: one position for all, moved only from where the writer believed it
 //! to be, in the transaction that writes the fees (I4). A payer whose fees could not be worked out keeps a position of its own.
 
-use super::bulk::{BulkInsert, Cell, placeholders, query_with};
+use super::bulk::{BulkInsert, Cell, LISTED_AT_ONCE, placeholders, query_with};
 use super::{LedgerError, read_uuid};
 use domain::ids::{OrganizationId, SubscriptionId};
 use domain::position::Cut;
@@ -99,10 +99,8 @@ pub async fn standing_fees_of(
     connection: &mut AnyConnection,
     events: &[domain::identity::EventId],
 ) -> Result<Vec<super::fees::StoredFee>, LedgerError> {
-    /// Well below the parameters one statement may have.
-    const PER_QUERY: usize = 5000;
     let mut fees = Vec::new();
-    for some in events.chunks(PER_QUERY) {
+    for some in events.chunks(LISTED_AT_ONCE) {
         let list = placeholders(0, some.len());
         let sql = format!(
             "{} WHERE f.in_advance IN ({list}) AND f.in_advance IS NOT NULL AND f.in_advance <> 'carried'

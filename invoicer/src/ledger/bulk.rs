@@ -26,6 +26,12 @@ pub enum Cell {
 const MAX_PARAMETERS: usize = 32_766;
 /// More rows in a statement save nothing measurable and make it slower to parse.
 const MAX_ROWS: usize = 200;
+/// The driver asks SQLite for the name of each parameter before it binds it, and SQLite looks through the names of all others for it:
+/// of the 6,600 parameters of 200 fees that took nine tenths of writing them. So there they have none, only their order.
+const NAMELESS_IN: &str = "SQLite";
+
+/// Values of one list (`IN ($1,$2,…)`): these are looked up by name, each among all before it, and more save nothing measurable.
+pub const LISTED_AT_ONCE: usize = 500;
 
 /// `INSERT INTO table (columns) VALUES … tail`.
 #[derive(Clone, Copy, Debug)]
@@ -46,11 +52,12 @@ impl BulkInsert {
     pub async fn run(&self, connection: &mut AnyConnection, rows: Vec<Vec<Cell>>) -> Result<u64, LedgerError> {
         let width = self.columns.split(',').count();
         let batch = (MAX_PARAMETERS / width).min(MAX_ROWS);
+        let numbered = connection.backend_name() != NAMELESS_IN;
         let mut written = 0;
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
             let cells: Vec<Vec<Cell>> = rows.by_ref().take(batch).collect();
-            let mut query = sqlx::query(AssertSqlSafe(self.sql(width, cells.len())));
+            let mut query = sqlx::query(AssertSqlSafe(self.sql(width, cells.len(), numbered)));
             for cell in cells.into_iter().flatten() {
                 query = match cell {
                     Cell::Int(value) => query.bind(value),
@@ -64,16 +71,20 @@ impl BulkInsert {
         Ok(written)
     }
 
-    fn sql(&self, width: usize, rows: usize) -> String {
+    fn sql(&self, width: usize, rows: usize, numbered: bool) -> String {
         // "$12345," is seven characters.
         let mut sql = String::with_capacity(self.columns.len() + self.tail.len() + 64 + rows * width * 7);
         let _ = write!(sql, "INSERT INTO {} ({}) VALUES ", self.table, self.columns);
         for row in 0..rows {
             sql.push_str(if row == 0 { "(" } else { ",(" });
             for column in 0..width {
-                let comma = if column == 0 { "" } else { "," };
-                // Writing to a String cannot fail.
-                let _ = write!(sql, "{comma}${}", row * width + column + 1);
+                sql.push_str(if column == 0 { "" } else { "," });
+                if numbered {
+                    // Writing to a String cannot fail.
+                    let _ = write!(sql, "${}", row * width + column + 1);
+                } else {
+                    sql.push('?');
+                }
             }
             sql.push(')');
         }
@@ -99,9 +110,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_numbered_through_all_rows() {
+    fn parameters_are_numbered_through_all_rows_or_known_by_their_order() {
         let insert = BulkInsert { table: "t", columns: "a, b", tail: "ON CONFLICT DO NOTHING" };
-        assert_eq!(insert.sql(2, 2), "INSERT INTO t (a, b) VALUES ($1,$2),($3,$4) ON CONFLICT DO NOTHING");
+        assert_eq!(insert.sql(2, 2, true), "INSERT INTO t (a, b) VALUES ($1,$2),($3,$4) ON CONFLICT DO NOTHING");
+        assert_eq!(insert.sql(2, 2, false), "INSERT INTO t (a, b) VALUES (?,?),(?,?) ON CONFLICT DO NOTHING");
         assert_eq!(placeholders(2, 3), "$3,$4,$5");
     }
 }

@@ -1,6 +1,6 @@
 //! What subscriptions were billed, as far as it counts towards a minimum commitment.
 
-use super::bulk::{placeholders, query_with};
+use super::bulk::{LISTED_AT_ONCE, placeholders, query_with};
 use super::{LedgerError, read_uuid};
 use crate::commitment::Billed;
 use domain::ids::SubscriptionId;
@@ -17,10 +17,8 @@ pub async fn read(
     subscriptions: &[SubscriptionId],
     since: Timestamp,
 ) -> Result<Billed, LedgerError> {
-    /// Well below the parameters one statement may have.
-    const PER_QUERY: usize = 5000;
     let mut billed = Billed::default();
-    for some in subscriptions.chunks(PER_QUERY) {
+    for some in subscriptions.chunks(LISTED_AT_ONCE) {
         let list = placeholders(0, some.len());
         let sql = format!(
             "SELECT subscription_id, period_start, amount_cents FROM fees WHERE subscription_id IN ({list})

@@ -3,7 +3,7 @@
 //! A draft is replaced by what it is at its new cut in one transaction: its usage and commitment fees are written anew; when it is
 //! issued it gets a number. The draft's version guards it: of two that change it one writes nothing.
 
-use super::bulk::placeholders;
+use super::bulk::{LISTED_AT_ONCE, placeholders};
 use super::fee_rows::{self, FeeOwner, fee_row, payment_with};
 use super::invoices::{COLUMNS, StoredInvoice, attach_fees, invoice_of};
 use super::write::{BatchContext, Issuer, take_numbers};
@@ -71,8 +71,6 @@ pub async fn read_due(
     organization: Option<OrganizationId>,
     as_of: Timestamp,
 ) -> Result<Vec<(OrganizationId, StoredInvoice)>, LedgerError> {
-    /// Well below the parameters one statement may have.
-    const FEES_OF_AT_ONCE: usize = 5000;
     let sql = format!(
         "SELECT {COLUMNS}, organization_id FROM invoices
          WHERE status = 'draft' AND issued_at <= $1 AND ($2 = '' OR organization_id = $2)
@@ -81,7 +79,7 @@ pub async fn read_due(
     let scope = organization.map(|id| id.to_string()).unwrap_or_default();
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(as_of.0).bind(scope).fetch_all(&mut *connection).await?;
     let mut invoices = rows.iter().map(invoice_of).collect::<Result<Vec<_>, _>>()?;
-    for some in invoices.chunks_mut(FEES_OF_AT_ONCE) {
+    for some in invoices.chunks_mut(LISTED_AT_ONCE) {
         attach_fees(connection, some).await?;
     }
     let organization_of = |row| super::read_uuid(row, "organization_id").map(OrganizationId);

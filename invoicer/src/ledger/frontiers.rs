@@ -1,7 +1,7 @@
 //! How far each subscription is billed: read whole for a run, moved only from where the writer believed it to be (I4).
 
 use super::LedgerError;
-use super::bulk::{BulkInsert, Cell, placeholders};
+use super::bulk::{BulkInsert, Cell, LISTED_AT_ONCE, placeholders};
 use crate::due::{Chain, Due, Frontier, Frontiers, Part};
 use domain::ids::{OrganizationId, SubscriptionId};
 use domain::time::Timestamp;
@@ -73,10 +73,8 @@ pub async fn read_of(
     connection: &mut AnyConnection,
     subscriptions: &[SubscriptionId],
 ) -> Result<FrontierMap, LedgerError> {
-    /// Well below the parameters one statement may have.
-    const PER_QUERY: usize = 5000;
     let mut rows = Vec::new();
-    for some in subscriptions.chunks(PER_QUERY) {
+    for some in subscriptions.chunks(LISTED_AT_ONCE) {
         let list = placeholders(0, some.len());
         let sql = format!("SELECT {COLUMNS} FROM billing_frontiers WHERE subscription_id IN ({list})");
         let mut query = sqlx::query(AssertSqlSafe(sql));

@@ -1,7 +1,7 @@
 //! What a run comes to by plan and currency, and which subscriptions stand out. Of a run that wrote, from its fees; of a dry run, from
 //! what it wrote down instead.
 
-use super::bulk::{BulkInsert, Cell, placeholders, query_with};
+use super::bulk::{BulkInsert, Cell, LISTED_AT_ONCE, placeholders, query_with};
 use super::{LedgerError, read_currency, read_uuid};
 use domain::ids::{BillingRunId, PlanId, SubscriptionId};
 use domain::money::{Currency, MinorUnits};
@@ -128,10 +128,8 @@ pub async fn billed_until(
     subscriptions: &[SubscriptionId],
     (from, to): (Timestamp, Timestamp),
 ) -> Result<HashMap<(SubscriptionId, String, Timestamp), MinorUnits>, LedgerError> {
-    /// Well below the parameters one statement may have.
-    const PER_QUERY: usize = 5000;
     let mut billed = HashMap::new();
-    for some in subscriptions.chunks(PER_QUERY) {
+    for some in subscriptions.chunks(LISTED_AT_ONCE) {
         let list = placeholders(0, some.len());
         // SUM of BIGINT is NUMERIC on PostgreSQL.
         let sql = format!(

@@ -56,10 +56,10 @@ pub(super) async fn usage(
     due.dedup();
     let mut late = taken_back(execution, world, &due).await?;
     let mut connection = execution.shared.connection().await?;
-    let Some(looked_at) = adjusted::looked_at_up_to(&mut connection, &due).await? else { return Ok(late) };
+    let Some((looked_at, closed_until)) = adjusted::looked_at(&mut connection, &due).await? else { return Ok(late) };
     drop(connection);
     let inputs = execution.shared.inputs.as_ref();
-    let changes = inputs.changes(&world.view, &looked_at, &execution.cut).await?;
+    let changes = inputs.changes(&world.view, closed_until, &looked_at, &execution.cut).await?;
     let changed: Vec<SubscriptionId> =
         changes.subscriptions().filter(|subscription| due.binary_search(subscription).is_ok()).collect();
     if changed.is_empty() {

@@ -1,6 +1,6 @@
 //! Invoices as pages to send.
 
-use super::support::{Installation, text};
+use super::support::{Installation, at, from, text};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -14,6 +14,43 @@ async fn fetched(installation: &Installation, method: &str, path: &str, key: &st
     let kind = answer.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned()).unwrap_or_default();
     let status = answer.status();
     (status, kind, answer.into_body().collect().await.unwrap().to_bytes().to_vec())
+}
+
+/// Pages of a PDF, as its objects say.
+fn pages(pdf: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(pdf);
+    let objects =
+        |kind: &str| text.matches(&format!("/Type/{kind}")).count() + text.matches(&format!("/Type /{kind}")).count();
+    objects("Page") - objects("Pages")
+}
+
+#[tokio::test]
+async fn an_invoice_of_hundreds_of_lines_is_sent_over_pages_also_under_a_logo_that_is_no_picture() {
+    let installation = Installation::start().await;
+    let tenant = installation.organization("Acme", false).await;
+    let now = at("2026-01-01T00:00:00Z");
+    let metric = json!({"code": "calls", "name": "calls", "aggregation_type": "count"});
+    let metric = installation.catalog.create_metric(tenant.organization, from(metric), now).await.unwrap().id;
+    let charge = json!({"billable_metric_id": metric, "charge_model": "standard",
+        "properties": {"amount": "0.1", "grouped_by": ["region"]}});
+    let plan = json!({"code": "p", "name": "P", "interval": "monthly", "amount_cents": 1000, "charges": [charge]});
+    let plan = installation.catalog.create_plan(tenant.organization, &from(plan), now).await.unwrap().id.to_string();
+    tenant.subscriber("c", &plan, "2026-07-01T00:00:00Z").await;
+    let regions: Vec<String> = (0..300).map(|number| format!(r##"{{"region":"#emph[{number}] $x"}}"##)).collect();
+    let events: Vec<_> =
+        regions.iter().map(|region| ("c", "", "calls", "2026-07-10T00:00:00Z", region.as_str())).collect();
+    tenant.send(&events).await;
+    installation.bill("2026-08-01T00:00:00Z").await;
+    let invoice = text(&tenant.all("/v1/invoices/").await[0], "id").to_owned();
+    let path = format!("/v1/invoices/{invoice}/pdf_preview");
+    let plain = fetched(&installation, "GET", &path, &tenant.key).await.2;
+    assert!(pages(&plain) > 5, "{} pages", pages(&plain));
+    // The first bytes of a PNG, and nothing after them.
+    let broken = json!({"logo_url": "data:image/png;base64,iVBORw0KGgo="});
+    let changed = installation.catalog.update_organization(tenant.organization, &from(broken), now).await.unwrap();
+    assert!(changed.logo_url.is_some());
+    let (status, _, pdf) = fetched(&installation, "GET", &path, &tenant.key).await;
+    assert_eq!((status, pages(&pdf)), (StatusCode::OK, pages(&plain)));
 }
 
 #[tokio::test]

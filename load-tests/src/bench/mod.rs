@@ -14,7 +14,7 @@ mod cases;
 mod get_loop;
 pub mod null_server;
 mod outcome;
-mod server;
+pub(crate) mod server;
 mod streaming;
 
 use crate::audit::state::State;
@@ -25,6 +25,7 @@ use crate::measure::process::Root;
 use crate::report::table as tables;
 use crate::run::fresh_tag;
 use crate::setup::{Access, Ground, Wanted, prepare};
+use crate::workload::facts::Kind;
 use anyhow::Context;
 use cases::Bench;
 use clap::Args;
@@ -157,6 +158,7 @@ async fn ground(args: &BenchArgs, url: &str, access: Access) -> anyhow::Result<(
         population: tag,
         customers: args.customers.max(1),
         interval: "monthly",
+        charged: &Kind::ALL,
         started_at: Timestamp(now.0 - 3_600 * MICROS_PER_SECOND),
         limit: Duration::from_secs(60),
     };

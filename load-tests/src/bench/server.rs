@@ -1,4 +1,4 @@
-//! A system of its own for the bench: `tollgate up` on an empty data directory, stopped at the end.
+//! A system of its own for `bench` and `billing`: `tollgate up` on an empty data directory, stopped at the end.
 
 use crate::measure::process::{Root, tree_of};
 use crate::system::process::signal;
@@ -17,18 +17,18 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 
-pub(super) struct Server {
+pub(crate) struct Server {
     process: Child,
     /// What it logged; kept when it failed.
     log: PathBuf,
-    pub(super) url: String,
-    pub(super) secret: String,
+    pub(crate) url: String,
+    pub(crate) secret: String,
     /// Removed at the end, where it is ours.
     temporary: Option<PathBuf>,
 }
 
 impl Server {
-    pub(super) async fn start(binary: &Path, data_dir: Option<&Path>, up_args: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn start(binary: &Path, data_dir: Option<&Path>, up_args: &str) -> anyhow::Result<Self> {
         let listen = free_address()?;
         let secret = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
         let (folder, temporary) = match data_dir {
@@ -59,7 +59,7 @@ impl Server {
         Ok(server)
     }
 
-    pub(super) fn root(&self) -> Root {
+    pub(crate) fn root(&self) -> Root {
         Root { label: "server".into(), pid: self.process.id() }
     }
 
@@ -87,7 +87,7 @@ impl Server {
     }
 
     /// Asks it to drain and end; that it does is part of what is measured.
-    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         let pid = i32::try_from(self.process.id()).context("a process id beyond i32")?;
         kill(Pid::from_raw(pid), Signal::SIGTERM)?;
         let start = Instant::now();

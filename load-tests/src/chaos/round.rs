@@ -15,7 +15,7 @@ use crate::profiles::{Demand, Profile, Shape};
 use crate::run::{fresh_tag, record};
 use crate::setup::{Access, Ground, Wanted, prepare};
 use crate::system::System;
-use crate::workload::facts::{Spread, mix};
+use crate::workload::facts::{Kind, Spread, mix};
 use crate::workload::schedule::Schedule;
 use crate::workload::stream::{Stamps, Stream};
 use domain::time::{MICROS_PER_SECOND, Timestamp};
@@ -151,6 +151,7 @@ async fn enter(system: &System, tag: &str, started_at: Timestamp, load: Load) ->
         population: tag.to_owned(),
         customers: load.customers,
         interval: "quarterly",
+        charged: &Kind::ALL,
         started_at,
         limit: API_LIMIT,
     };
@@ -294,6 +295,7 @@ mod tests {
             population: "p".into(),
             customers: 20,
             interval: "quarterly",
+            charged: &Kind::ALL,
             started_at: quarter.0,
             limit: API_LIMIT,
         };

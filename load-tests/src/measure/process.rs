@@ -68,6 +68,16 @@ impl Meter {
         self.seen.values().cloned().collect()
     }
 
+    /// Forgets how large the processes have been: the next reading tells the greatest size from now on. Answers whether the
+    /// system let us.
+    pub fn forget_peaks(&mut self) -> bool {
+        let parents = parents();
+        let pids: Vec<u32> = self.roots.iter().flat_map(|root| tree(root.pid, &parents)).collect();
+        self.seen.clear();
+        // 5 resets VmHWM, see proc(5).
+        pids.into_iter().all(|pid| fs::write(format!("/proc/{pid}/clear_refs"), "5").is_ok())
+    }
+
     /// A process that has ended but was not waited for yet still tells its CPU time, but neither its command nor its memory.
     fn note(&mut self, pid: u32, label: &str) {
         let Some(mut now) = usage(pid, label) else { return };

@@ -14,7 +14,7 @@ use crate::oracle::samples;
 use crate::profiles::{Demand, Profile, Shape};
 use crate::report::result::{Asked, RunResult};
 use crate::setup::{Access, Ground, Wanted, prepare};
-use crate::workload::facts::{Spread, mix};
+use crate::workload::facts::{Kind, Spread, mix};
 use crate::workload::schedule::Schedule;
 use crate::workload::stream::{Stamps, Stream};
 use domain::time::{MICROS_PER_SECOND, Timestamp};
@@ -111,6 +111,7 @@ pub async fn run(options: &Options) -> Result<(RunResult, State), RunError> {
         population,
         customers: options.customers,
         interval: "monthly",
+        charged: &Kind::ALL,
         started_at: Timestamp(now.0 - SUBSCRIBED_BEFORE_MICROS),
         limit: options.limit,
     };

@@ -1,5 +1,6 @@
 //! The four metrics and the plan that charges them: one cent a unit, so that an amount in cents shows the units.
 
+use super::Wanted;
 use crate::client::api::{Api, ApiError};
 use crate::workload::facts::Kind;
 use serde_json::{Value, json};
@@ -18,8 +19,9 @@ pub(super) async fn metrics(api: &Api) -> Result<Vec<String>, ApiError> {
     Ok(ids)
 }
 
-/// Id of the plan of this interval.
-pub(super) async fn plan(api: &Api, metrics: &[String], interval: &str) -> Result<String, ApiError> {
+/// Id of the plan of this interval and these charges.
+pub(super) async fn plan(api: &Api, metrics: &[String], wanted: &Wanted) -> Result<String, ApiError> {
+    let (interval, charged) = (wanted.interval, wanted.charged);
     let charge = |(kind, metric): (Kind, &String)| {
         let mut properties = json!({"amount": "0.01"});
         if kind == Kind::Users {
@@ -27,8 +29,12 @@ pub(super) async fn plan(api: &Api, metrics: &[String], interval: &str) -> Resul
         }
         json!({"billable_metric_id": metric, "charge_model": "standard", "properties": properties})
     };
-    let charges: Vec<Value> = Kind::ALL.into_iter().zip(metrics).map(charge).collect();
-    let code = if interval == "monthly" { PLAN.to_owned() } else { format!("{PLAN}_{interval}") };
+    let priced = Kind::ALL.into_iter().zip(metrics).filter(|(kind, _)| charged.contains(kind));
+    let charges: Vec<Value> = priced.map(charge).collect();
+    let mut code = if interval == "monthly" { PLAN.to_owned() } else { format!("{PLAN}_{interval}") };
+    if charges.len() < Kind::ALL.len() {
+        code.push_str(&format!("_{}_charges", charges.len()));
+    }
     let plan = json!({
         "code": code, "name": "Load test", "interval": interval, "currency": "USD", "amount_cents": 0, "charges": charges,
     });

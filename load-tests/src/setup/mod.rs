@@ -12,6 +12,7 @@ mod population;
 use crate::audit::usage::{CustomerUsage, read_usage};
 use crate::client::api::{Api, ApiError, Credential};
 use crate::client::target::Target;
+use crate::workload::facts::Kind;
 use domain::ids::OrganizationId;
 use domain::time::Timestamp;
 use indicatif::ProgressBar;
@@ -41,6 +42,8 @@ pub struct Wanted {
     pub customers: u32,
     /// How long a billing period is: `monthly`, `quarterly`.
     pub interval: &'static str,
+    /// What the plan charges: [`Kind::ALL`], where usage is to be audited.
+    pub charged: &'static [Kind],
     /// Subscriptions begin before the first event: at this instant.
     pub started_at: Timestamp,
     /// Longest time until an answer.
@@ -71,7 +74,7 @@ pub struct Ground {
 pub async fn prepare(wanted: &Wanted, progress: &ProgressBar) -> Result<Ground, ApiError> {
     let entered = organization::enter(wanted).await?;
     let metrics = catalog::metrics(&entered.api).await?;
-    let plan = catalog::plan(&entered.api, &metrics, wanted.interval).await?;
+    let plan = catalog::plan(&entered.api, &metrics, wanted).await?;
     let existed = population::create(&entered.api, wanted, &plan, progress).await?;
     let first = read_usage(&entered.api, &wanted.population, 0).await?;
     let baseline = if existed { population::usage(&entered.api, wanted).await? } else { Vec::new() };

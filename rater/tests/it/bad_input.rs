@@ -1,6 +1,6 @@
 //! What bad input comes to (ARCHITECTURE.md has the table): one bad event never keeps a period from its bill.
 
-use crate::fixtures::{World, day};
+use crate::fixtures::{World, charge, day};
 use crate::rating::{item, rate};
 use crate::store::{Sent, fresh_store, send, snapshot_of};
 use domain::catalog::{Aggregation, ChargeModel};
@@ -55,6 +55,29 @@ async fn one_bad_event_is_counted_and_keeps_no_period_from_its_bill() {
     let custom = &fees[1];
     assert_eq!((custom.events_count, custom.invalid_count), (16, unusable + 2));
     assert_eq!(custom.units.to_string(), "-4.66666666666666666667");
+}
+
+#[tokio::test]
+async fn an_amount_that_no_ledger_can_hold_names_its_metric_and_keeps_only_its_own_subscription_from_a_bill() {
+    let mut world = World::new();
+    let sum = world.metric("tokens", Aggregation::Sum, Some("v"));
+    let plan = world.plan_with("p", vec![charge(sum, ChargeModel::Standard, json!({"amount": "1"}))]);
+    let (heavy, light) = (world.customer("heavy"), world.customer("light"));
+    let heavy = world.subscription(heavy, "a", plan, day(0), None);
+    let light = world.subscription(light, "b", plan, day(0), None);
+    let (writer, store, _) = fresh_store(snapshot_of(&[&world], &[])).await;
+    // 92,233,720,368,547,758.07 is the greatest amount of cents in 64 bits.
+    let events = [
+        Sent::new("t1", "tokens", "heavy", day(2), r#"{"v":92233720368547758.08}"#),
+        Sent::new("t2", "tokens", "light", day(2), r#"{"v":92233720368547758.07}"#),
+    ];
+    send(&writer, &world, &events).await;
+    let view = Arc::new(world.view());
+    let items = [&heavy, &light].map(|subscription| item(&view, subscription, day(2)).unwrap()).to_vec();
+    let rated = rate(&store, &view, items).await;
+    let problem = rated[0].fees.as_ref().unwrap_err().to_string();
+    assert!(problem.contains("tokens"), "{problem}");
+    assert_eq!(rated[1].fees.as_ref().unwrap()[0].amount_cents.0, i64::MAX);
 }
 
 #[tokio::test]

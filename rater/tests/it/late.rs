@@ -5,7 +5,7 @@ use crate::rating::item;
 use crate::store::{Sent, fresh_store, send, snapshot_of};
 use domain::catalog::{Aggregation, ChargeModel};
 use domain::ids::ChargeId;
-use rater::late::{AdjustedStretch, BilledStretch};
+use rater::late::{AdjustedStretch, BilledStretch, Changes};
 use rater::shard::Shard;
 use rater::{Figures, RatedItem, Rater, RatingItem};
 use serde_json::json;
@@ -49,14 +49,22 @@ async fn late_events_and_voids_are_found_and_become_differences_once() {
     let event = |id: &str, when: &str, v: &str, region: &str| {
         Sent::new(id, "tokens", "c", at(when), &format!("{{\"v\":{v},\"region\":\"{region}\"}}"))
     };
-    let january = at("2026-01-10T00:00:00Z");
+    let (january, february) = (at("2026-01-10T00:00:00Z"), at("2026-02-01T00:00:00Z"));
     let first = [event("t1", "2026-01-10T00:00:00Z", "95", "eu"), event("t2", "2026-01-11T00:00:00Z", "3", "us")];
     send(&writer, &world, &first).await;
     let (rater, view) = (Rater::new(store.clone()), Arc::new(world.view()));
     let billed_at = store.committed_cut().await.unwrap();
     let items: Vec<RatingItem> = [&s, &quiet].map(|s| item(&view, s, january).unwrap()).to_vec();
     let bills: Vec<BilledStretch> = rater.rate(&view, items, &billed_at).await.unwrap().iter().map(billed).collect();
-    assert!(rater.changed_subscriptions(&view, &billed_at, &billed_at).await.unwrap().subscriptions().next().is_none());
+    assert!(
+        rater
+            .changed_subscriptions(&view, february, &billed_at, &billed_at)
+            .await
+            .unwrap()
+            .subscriptions()
+            .next()
+            .is_none()
+    );
 
     // A late event crosses into the next range, another opens a group, a void empties one; February is not late.
     let late = [
@@ -67,8 +75,10 @@ async fn late_events_and_voids_are_found_and_become_differences_once() {
     send(&writer, &world, &late).await;
     writer.void(world.organization, "t2", at("2026-02-03T00:00:00Z")).await.unwrap();
     let now = store.committed_cut().await.unwrap();
-    let changes = rater.changed_subscriptions(&view, &billed_at, &now).await.unwrap();
+    let changes = rater.changed_subscriptions(&view, february, &billed_at, &now).await.unwrap();
     assert_eq!(changes.subscriptions().collect::<Vec<_>>(), [s.id]);
+    let none = rater.changed_subscriptions(&view, january, &billed_at, &now).await.unwrap();
+    assert_eq!(none, Changes::default(), "nothing changed before the tenth");
     let touched: Vec<bool> = bills.iter().map(|bill| changes.touch(&bill.item)).collect();
     assert_eq!(touched, [true, false]);
     assert!(!changes.touch(&item(&view, &s, at("2026-03-10T00:00:00Z")).unwrap()));
@@ -107,7 +117,7 @@ async fn what_changes_in_a_recurring_metric_changes_every_later_period() {
     let named = Sent::new("t2", "seats", "", day(4), "{\"v\":2}").of_subscription("s");
     send(&writer, &world, &[named]).await;
     let now = store.committed_cut().await.unwrap();
-    let changes = rater.changed_subscriptions(&view, &before, &now).await.unwrap();
+    let changes = rater.changed_subscriptions(&view, march.to, &before, &now).await.unwrap();
     assert!(changes.touch(&march));
     let adjusted = rater.adjustments(&view, vec![bill], &now).await.unwrap();
     assert_eq!(told(&adjusted[0]), [(String::new(), "2".to_owned(), 200)]);
