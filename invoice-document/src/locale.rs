@@ -1,6 +1,8 @@
 //! Numbers, money and dates as people of a locale write them. Decimal text in, text out: no float is near.
 
+use domain::catalog::RoundingFunction;
 use domain::money::{Currency, MinorUnits};
+use domain::quantity::Quantity;
 use serde::Serialize;
 
 /// The texts of the page.
@@ -203,10 +205,15 @@ impl Locale {
         self.number(&shifted(&cents.to_string(), currency.exponent(), true))
     }
 
-    /// A price in minor units, exact, as currency units with at least the digits of the currency.
+    /// A price in minor units, exact, as currency units with at least the digits of the currency. One that goes on beyond
+    /// [`LONGEST_PRICE`] decimals is what graduated prices came to per unit, cut off: it is rounded, and says so.
     #[must_use]
     pub fn price(&self, cents: &str, currency: Currency) -> String {
-        self.number(&shifted(cents, currency.exponent(), true))
+        let exact = shifted(cents, currency.exponent(), true);
+        match rounded_average(&exact) {
+            Some(rounded) => format!("≈{SPACE}{}", self.number(&rounded)),
+            None => self.number(&exact),
+        }
     }
 
     /// An amount with its currency.
@@ -233,6 +240,25 @@ impl Locale {
             _ => day.to_owned(),
         }
     }
+}
+
+/// Decimals of the finest price that is somebody's own: a millionth of a millionth of a currency unit.
+const LONGEST_PRICE: usize = 12;
+/// Digits that a rounded average shows.
+const AVERAGE_DIGITS: usize = 6;
+
+/// An average with [`AVERAGE_DIGITS`] digits from its first that is not 0; absent when the text is short enough to be shown.
+fn rounded_average(decimal: &str) -> Option<String> {
+    let (whole, places) = decimal.trim_start_matches('-').split_once('.')?;
+    if places.len() <= LONGEST_PRICE {
+        return None;
+    }
+    let digits = match whole.trim_start_matches('0').len() {
+        0 => places.bytes().take_while(|digit| *digit == b'0').count() + AVERAGE_DIGITS,
+        whole => AVERAGE_DIGITS.saturating_sub(whole).max(2),
+    };
+    let exact = Quantity::parse(decimal).ok()?;
+    Some(exact.rounded(RoundingFunction::Round, i32::try_from(digits).ok()?).to_string())
 }
 
 /// A decimal text with its point `places` to the left; filled up to `places` decimals when `fill`, without other trailing zeros.
@@ -279,6 +305,15 @@ mod tests {
         assert_eq!(money("de_CH", -123_405, "CHF"), "−1’234.05_CHF");
         assert_eq!(money("fr", 100_000, "JPY"), "100_000_JPY");
         assert_eq!(money("xx", 5, "KWD"), "KWD_0.005");
+    }
+
+    #[test]
+    fn a_price_that_is_an_average_without_end_is_rounded_and_says_so() {
+        let price = |cents: &str| Locale::of("de").price(cents, "EUR".parse().unwrap()).replace(SPACE, "_");
+        assert_eq!(price("0.3507737922739"), "≈_0,00350774");
+        assert_eq!(price("123456.7890123456789"), "≈_1.234,57");
+        assert_eq!(price("-33.3333333333333"), "≈_−0,333333");
+        assert_eq!(price("0.0000000015"), "0,000000000015");
     }
 
     #[test]

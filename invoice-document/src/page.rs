@@ -31,8 +31,17 @@ pub(crate) struct Page<'a> {
 struct PageSection<'a> {
     title: &'a str,
     period: String,
+    charges: Vec<PageCharge<'a>>,
+    /// Of more than one line.
+    sum: Option<String>,
+}
+
+/// Lines that follow one another.
+#[derive(Debug, Serialize)]
+struct PageCharge<'a> {
+    /// What its lines share and do not repeat; none for a line that is alone.
+    heading: Option<&'a str>,
     rows: Vec<PageRow<'a>>,
-    sum: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -106,16 +115,37 @@ fn page_section<'a>(document: &'a Document, section: &'a Section) -> PageSection
     PageSection {
         title,
         period: section.period.as_ref().map(|days| between(document, days)).unwrap_or_default(),
-        rows: section.lines.iter().map(|line| page_row(document, line)).collect(),
-        sum: document.locale.amount(MinorUnits(sum), document.currency),
+        charges: section
+            .lines
+            .chunk_by(|one, next| one.description == next.description && has_detail(one) && has_detail(next))
+            .map(|lines| page_charge(document, lines))
+            .collect(),
+        sum: (section.lines.len() > 1).then(|| document.locale.amount(MinorUnits(sum), document.currency)),
     }
 }
 
-fn page_row<'a>(document: &'a Document, line: &'a Line) -> PageRow<'a> {
+fn has_detail(line: &Line) -> bool {
+    !line.detail.is_empty()
+}
+
+fn page_charge<'a>(document: &'a Document, lines: &'a [Line]) -> PageCharge<'a> {
+    match lines {
+        [first, _, ..] => PageCharge {
+            heading: Some(&first.description),
+            rows: lines.iter().map(|line| page_row(document, (&line.detail, ""), line)).collect(),
+        },
+        _ => PageCharge {
+            heading: None,
+            rows: lines.iter().map(|line| page_row(document, (&line.description, &line.detail), line)).collect(),
+        },
+    }
+}
+
+fn page_row<'a>(document: &'a Document, (description, detail): (&'a str, &'a str), line: &'a Line) -> PageRow<'a> {
     let (locale, currency) = (document.locale, document.currency);
     PageRow {
-        description: &line.description,
-        detail: &line.detail,
+        description,
+        detail,
         quantity: locale.number(&line.units),
         unit_price: locale.price(&line.unit_amount, currency),
         amount: locale.amount(line.amount, currency),

@@ -6,8 +6,8 @@
 //!   └────────void──────────┴──► voided ──regenerate──► a new draft with the same lines
 //! ```
 //!
-//! A state that does not allow the action is 400 and changes nothing. Every change is guarded by the invoice's version: of two at
-//! one instant one wins and the other is 409. Each is written to the audit log in its own transaction.
+//! A state that does not allow the action is 400 and changes nothing. Every change is guarded by the invoice's version as it was
+//! when the request came: of two at one instant one wins and the other is 409. Each is written to the audit log in its own transaction.
 
 use crate::api::InvoiceRecord;
 use crate::ledger::drafts::{self, ReworkedDraft};
@@ -158,8 +158,7 @@ impl BillingRuns {
         id: InvoiceId,
         now: Timestamp,
     ) -> Result<StoredInvoice, ActionError> {
-        let mut write = self.database().write().await?;
-        let before = self.invoice_in(&mut write, organization, id).await?;
+        let (mut write, before) = self.turn(organization, id).await?;
         if before.status != InvoiceStatus::Finalized {
             return Err(wrong_state("finalized", &before));
         }
@@ -179,8 +178,7 @@ impl BillingRuns {
         id: InvoiceId,
         now: Timestamp,
     ) -> Result<StoredInvoice, ActionError> {
-        let mut write = self.database().write().await?;
-        let before = self.invoice_in(&mut write, organization, id).await?;
+        let (mut write, before) = self.turn(organization, id).await?;
         if !matches!(before.status, InvoiceStatus::Draft | InvoiceStatus::Finalized) {
             return Err(wrong_state("draft and finalized", &before));
         }
@@ -212,8 +210,7 @@ impl BillingRuns {
         id: InvoiceId,
         now: Timestamp,
     ) -> Result<StoredInvoice, ActionError> {
-        let mut write = self.database().write().await?;
-        let voided = self.invoice_in(&mut write, organization, id).await?;
+        let (mut write, voided) = self.turn(organization, id).await?;
         if voided.status != InvoiceStatus::Voided {
             return Err(wrong_state("voided", &voided));
         }
@@ -237,8 +234,7 @@ impl BillingRuns {
         id: InvoiceId,
         now: Timestamp,
     ) -> Result<(), ActionError> {
-        let mut write = self.database().write().await?;
-        let before = self.invoice_in(&mut write, organization, id).await?;
+        let (mut write, before) = self.turn(organization, id).await?;
         if before.status != InvoiceStatus::Draft {
             return Err(wrong_state("draft", &before));
         }
@@ -267,8 +263,7 @@ impl BillingRuns {
         due_date: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<StoredInvoice, ActionError> {
-        let mut write = self.database().write().await?;
-        let before = self.invoice_in(&mut write, organization, id).await?;
+        let (mut write, before) = self.turn(organization, id).await?;
         let moves_issue = issued_at.is_some_and(|at| at != before.issued_at);
         let open = matches!(before.status, InvoiceStatus::Draft | InvoiceStatus::Finalized);
         if !open || (moves_issue && before.status != InvoiceStatus::Draft) {
@@ -289,6 +284,25 @@ impl BillingRuns {
         let mut connection = self.database().pool().acquire().await?;
         let found = invoices::get(&mut connection, organization, id).await?;
         found.ok_or_else(|| ApiError::not_found("Invoice").into())
+    }
+
+    /// A turn to write, and the invoice. Its version is looked up before the turn is waited for: of two requests at one instant the
+    /// second would else find the state that the first left, and be told that it asked for what cannot be.
+    async fn turn(
+        &self,
+        organization: OrganizationId,
+        id: InvoiceId,
+    ) -> Result<(WriteTransaction, StoredInvoice), ActionError> {
+        let mut connection = self.database().pool().acquire().await?;
+        let seen = states::version(&mut connection, organization, id).await?;
+        let seen = seen.ok_or_else(|| ApiError::not_found("Invoice"))?;
+        // It would be kept while the turn is waited for, and there are few.
+        drop(connection);
+        let mut write = self.database().write().await?;
+        match invoices::get(write.connection(), organization, id).await? {
+            Some(invoice) if invoice.version == seen => Ok((write, invoice)),
+            _ => Err(changed_meanwhile()),
+        }
     }
 
     async fn invoice_in(

@@ -1,4 +1,4 @@
-//! The commands: `run`, `audit`, `bench`, `billing`, `chaos`, and the baseline server of `bench`.
+//! The commands: `run`, `audit`, `bench`, `billing`, `rating`, `chaos`, and the baseline server of `bench`.
 //!
 //! Exit status: 0 when everything is accounted for, 1 when something is not, 2 when a command could not be carried out.
 
@@ -10,6 +10,7 @@ use crate::chaos;
 use crate::client::target::Target;
 use crate::measure::process::Root;
 use crate::profiles::{Demand, Profile};
+use crate::rating;
 use crate::report::result::RunResult;
 use crate::report::{html, table};
 use crate::run::{self, Options};
@@ -46,6 +47,11 @@ enum Command {
         after_help = "Example:\n  load-tests billing --tollgate target/release/tollgate --subscriptions 10000,100000 --periods 1,9 --report out"
     )]
     Billing(billing::BillingArgs),
+    /// Every fee of a month from many events, what-if, one subscription among all, beside the same by hand.
+    #[command(
+        after_help = "Example:\n  load-tests rating --tollgate target/release/tollgate --events 3000000,10000000,30000000 --report out"
+    )]
+    Rating(rating::RatingArgs),
     /// Load, kill, stop, slow down and cut off a system of its own at random, and audit, bill and prove after each round.
     #[command(
         after_help = "Example:\n  load-tests chaos --tollgate target/release/tollgate --rounds 20 --seed 7 --report out"
@@ -184,6 +190,7 @@ impl Cli {
             Command::Audit(args) => execute_audit(args).await,
             Command::Bench(args) => bench::execute(args).await,
             Command::Billing(args) => billing::execute(args).await,
+            Command::Rating(args) => rating::execute(args).await,
             Command::Chaos(args) => chaos::execute(args).await,
             Command::NullServer { batch } => {
                 bench::null_server::serve(batch).await?;

@@ -12,6 +12,7 @@
 //! - [`measure`]: latencies, CPU, memory, freshness; [`report`]: table, JSON, HTML
 //! - [`mod@bench`]: the fixed set of measurements, with baselines
 //! - [`billing`]: a billing run over many subscriptions, from nothing to issued invoices
+//! - [`rating`]: rating of a whole month, in this process beside an engine: the one profile that goes past HTTP
 //! - [`chaos`]: the crash matrix
 //! - [`system`]: a system of its own for both
 //! - [`cli`]: the commands
@@ -28,6 +29,7 @@ pub mod drive;
 pub mod measure;
 pub mod oracle;
 pub mod profiles;
+pub mod rating;
 pub mod report;
 pub mod run;
 pub mod setup;

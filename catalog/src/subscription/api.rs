@@ -97,7 +97,7 @@ async fn read(
 #[utoipa::path(put, path = "/v1/subscriptions/{subscription_id}", tag = "Subscriptions", security(("api_key" = [])),
     params(("subscription_id" = uuid::Uuid, Path)), request_body = SubscriptionUpdate,
     responses((status = 200, body = SubscriptionRecord), (status = 400), (status = 401), (status = 404),
-        (status = 422)))]
+        (status = 409), (status = 422)))]
 async fn update(
     caller: Authenticated,
     State(state): State<CatalogState>,
@@ -167,7 +167,8 @@ fn money(query: &QueryArguments) -> Result<Termination, ApiError> {
     security(("api_key" = [])),
     params(("subscription_id" = uuid::Uuid, Path), ("on_termination_action" = Option<TerminationAction>, Query),
         ("on_termination_credit_note" = Option<String>, Query)),
-    responses((status = 204), (status = 401), (status = 404), (status = 422)))]
+    responses((status = 204), (status = 401), (status = 404), (status = 409),
+        (status = 422)))]
 async fn terminate(
     caller: Authenticated,
     State(state): State<CatalogState>,
@@ -183,7 +184,8 @@ async fn terminate(
     security(("api_key" = [])),
     params(("subscription_id" = uuid::Uuid, Path), ("on_termination_action" = Option<TerminationAction>, Query),
         ("on_termination_credit_note" = Option<String>, Query)),
-    responses((status = 200, body = SubscriptionRecord), (status = 401), (status = 404), (status = 422)))]
+    responses((status = 200, body = SubscriptionRecord), (status = 401), (status = 404), (status = 409),
+        (status = 422)))]
 async fn cancel(
     caller: Authenticated,
     State(state): State<CatalogState>,
@@ -197,7 +199,7 @@ async fn cancel(
 #[utoipa::path(post, path = "/v1/subscriptions/{subscription_id}/activate", tag = "Subscriptions",
     security(("api_key" = [])), params(("subscription_id" = uuid::Uuid, Path)),
     responses((status = 200, body = SubscriptionRecord), (status = 400), (status = 401), (status = 404),
-        (status = 422)))]
+        (status = 409), (status = 422)))]
 async fn activate(
     caller: Authenticated,
     State(state): State<CatalogState>,
@@ -210,7 +212,7 @@ async fn activate(
 #[utoipa::path(post, path = "/v1/subscriptions/{subscription_id}/pause", tag = "Subscriptions",
     security(("api_key" = [])), params(("subscription_id" = uuid::Uuid, Path)),
     responses((status = 200, body = SubscriptionRecord), (status = 400), (status = 401), (status = 404),
-        (status = 422)))]
+        (status = 409), (status = 422)))]
 async fn pause(
     caller: Authenticated,
     State(state): State<CatalogState>,
@@ -223,7 +225,7 @@ async fn pause(
 #[utoipa::path(post, path = "/v1/subscriptions/{subscription_id}/resume", tag = "Subscriptions",
     security(("api_key" = [])), params(("subscription_id" = uuid::Uuid, Path)),
     responses((status = 200, body = SubscriptionRecord), (status = 400), (status = 401), (status = 404),
-        (status = 422)))]
+        (status = 409), (status = 422)))]
 async fn resume(
     caller: Authenticated,
     State(state): State<CatalogState>,

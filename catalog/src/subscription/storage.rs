@@ -7,7 +7,7 @@ use crate::database::{DatabaseError, WriteTransaction};
 use crate::page::Listing;
 use crate::plan::document::PlanDocument;
 use crate::plan::overrides::plan_for_one;
-use crate::subscription::transitions::{Action, act};
+use crate::subscription::transitions::{Action, act, changed_meanwhile};
 use crate::subscription::wire::{SubscriptionCreate, SubscriptionRecord, SubscriptionUpdate, Termination};
 use domain::catalog::{SubscriptionStatus, UnusedAdvance};
 use domain::ids::{CustomerId, OrganizationId, PlanId, SubscriptionId};
@@ -157,7 +157,7 @@ impl Catalog {
     ///
     /// # Errors
     /// 404 when the organization has no such subscription, 422 for what cannot be changed, 400 for an unknown plan or a
-    /// status that its state does not allow.
+    /// status that its state does not allow, 409 when its state was changed after this request came.
     pub async fn update_subscription(
         &self,
         organization: OrganizationId,
@@ -165,8 +165,12 @@ impl Catalog {
         change: &SubscriptionUpdate,
         now: Timestamp,
     ) -> Result<SubscriptionRecord, ApiError> {
+        let seen = self.subscription(organization, id).await?.status;
         let mut write = self.write().await?;
         let kept = select(&mut write, organization, id).await?;
+        if kept.status != seen {
+            return Err(changed_meanwhile(kept.status));
+        }
         let before = kept.clone();
         let mut changed = change.apply(&kept, now)?;
         if changed.plan_id != kept.plan_id {

@@ -165,6 +165,15 @@ pub(crate) async fn act(
     Ok(())
 }
 
+/// Another request, or the clock, was first.
+pub(crate) fn changed_meanwhile(status: SubscriptionStatus) -> ApiError {
+    let status = name_of(status).unwrap_or_default();
+    ApiError::conflict(
+        "subscription_changed",
+        format!("the subscription was changed by another request: it is {status}"),
+    )
+}
+
 /// Which subscriptions the clock moves: those of one organization, or of all live ones (`$2 = ''`), whose clock is the
 /// machine's.
 const CLOCKED: &str = "($2 = '' OR organization_id = $2) AND ($2 <> '' OR organization_id IN (SELECT id FROM organizations WHERE sandbox = 0))";
@@ -173,7 +182,8 @@ impl Catalog {
     /// Does `action` to a subscription.
     ///
     /// # Errors
-    /// 404 when the organization has no such subscription; 400 or (for endings) 404 when its state does not allow it.
+    /// 404 when the organization has no such subscription; 400 or (for endings) 404 when its state does not allow it; 409 when
+    /// another request or the clock changed its state after this one came.
     pub async fn act_on_subscription(
         &self,
         organization: OrganizationId,
@@ -181,8 +191,14 @@ impl Catalog {
         action: Action,
         now: Timestamp,
     ) -> Result<SubscriptionRecord, ApiError> {
+        // Looked up before the turn to write is waited for: of two requests at one instant the second would else find the state
+        // that the first left, and be told that it asked for what cannot be.
+        let seen = self.subscription(organization, id).await?.status;
         let mut write = self.write().await?;
         let before = select(&mut write, organization, id).await?;
+        if before.status != seen {
+            return Err(changed_meanwhile(before.status));
+        }
         let mut subscription = before.clone();
         act(&mut write, organization, &mut subscription, action, now).await?;
         logged(&mut write, organization, Some(&before), &subscription, now).await?;

@@ -1,6 +1,7 @@
 //! Every test of the catalog, on the database that the name of the module says: see `main.rs`.
 
 mod add_ons;
+mod at_one_instant;
 mod audit;
 mod bad_input;
 mod billing;

@@ -12,6 +12,21 @@ use sqlx::{AnyConnection, Row};
 /// Settlement by hand, outside of any payment.
 pub const MANUAL: &str = "manual";
 
+/// The version of an invoice: how often it was changed.
+///
+/// # Errors
+/// As the database.
+pub async fn version(
+    connection: &mut AnyConnection,
+    organization: OrganizationId,
+    invoice: InvoiceId,
+) -> Result<Option<i64>, LedgerError> {
+    let sql = "SELECT version FROM invoices WHERE organization_id = $1 AND id = $2";
+    let row =
+        sqlx::query(sql).bind(organization.to_string()).bind(invoice.to_string()).fetch_optional(connection).await?;
+    Ok(row.map(|row| row.try_get("version")).transpose()?)
+}
+
 async fn moved(
     connection: &mut AnyConnection,
     organization: OrganizationId,

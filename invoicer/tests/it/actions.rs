@@ -134,17 +134,6 @@ async fn a_voided_invoice_is_made_again_once_and_its_number_stays_taken() {
 }
 
 #[tokio::test]
-async fn of_two_that_issue_a_draft_at_one_instant_one_wins() {
-    let installation = Installation::start().await;
-    let tenant = installation.organization("Acme", false).await;
-    let draft = with_a_draft(&tenant).await;
-    let (one, two) = tokio::join!(tenant.act(&draft, "finalize"), tenant.act(&draft, "finalize"));
-    let statuses = [one.status.as_u16(), two.status.as_u16()];
-    assert!(statuses.contains(&200) && (statuses.contains(&409) || statuses.contains(&400)), "{statuses:?}");
-    assert_ledger_holds(installation.catalog.database()).await;
-}
-
-#[tokio::test]
 async fn lines_by_hand_become_a_draft_that_no_run_issues() {
     let installation = Installation::start().await;
     let tenant = installation.organization("Acme", false).await;

@@ -1,6 +1,7 @@
 //! Every test of billing, on the database that the name of the module says: see `main.rs`.
 
 mod actions;
+mod at_one_instant;
 mod billing;
 mod credit_notes;
 mod disturbed;

@@ -9,7 +9,7 @@ mod brokers;
 pub mod member;
 pub(crate) mod process;
 pub mod proxy;
-mod store;
+pub(crate) mod store;
 
 use crate::measure::process::Root;
 use anyhow::{Context, bail};

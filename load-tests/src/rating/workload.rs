@@ -1,4 +1,5 @@
-//! Customers with a subscription each, and events as pure functions of their number.
+//! Customers with a subscription each, and events as pure functions of their number: what all fees must come to can be worked out
+//! without keeping anything.
 
 use domain::catalog::{
     Aggregation, BillingTime, Charge, ChargeModel, Customer, Interval, Metric, Plan, Subscription, SubscriptionStatus,
@@ -7,6 +8,7 @@ use domain::event_batch::{EventBatch, EventRow};
 use domain::identity::Content;
 use domain::ids::{ChargeId, CustomerId, MetricId, OrganizationId, PlanId, SubscriptionId};
 use domain::money::{Currency, MinorUnits};
+use domain::quantity::Quantity;
 use domain::snapshot::{CatalogSnapshot, MetricEntry, OrganizationEntry, SnapshotCell};
 use domain::time::Timestamp;
 use rater::RatingView;
@@ -16,14 +18,16 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// 2026-03-01T00:00:00Z.
-pub const MARCH: i64 = 1_772_323_200_000_000;
+pub(super) const MARCH: i64 = 1_772_323_200_000_000;
 /// 31 days.
-pub const MONTH: i64 = 31 * 86_400_000_000;
-pub const CODE: &str = "tokens";
+pub(super) const MONTH: u64 = 31 * 86_400_000_000;
+pub(super) const CODE: &str = "tokens";
+/// Rows of a batch.
+pub(super) const BATCH: u64 = 10_000;
 
-pub struct Workload {
-    pub organization: OrganizationId,
-    pub subscriptions: u64,
+pub(super) struct Workload {
+    pub(super) organization: OrganizationId,
+    pub(super) subscriptions: u64,
 }
 
 /// A cheap mixer (splitmix64): numbers to what looks random.
@@ -39,11 +43,11 @@ fn id(kind: u128, number: u64) -> Uuid {
 }
 
 impl Workload {
-    pub fn new(subscriptions: u64) -> Self {
+    pub(super) fn new(subscriptions: u64) -> Self {
         Self { organization: OrganizationId(id(1, 0)), subscriptions }
     }
 
-    pub fn snapshot(&self) -> SnapshotCell {
+    pub(super) fn snapshot(&self) -> SnapshotCell {
         let mut entry = OrganizationEntry::default();
         let metric = MetricEntry {
             id: MetricId(id(2, 0)),
@@ -58,16 +62,22 @@ impl Workload {
     }
 
     /// Everything rating needs of the catalog: one plan with a graduated charge of ten ranges.
-    pub fn view(&self) -> RatingView {
+    pub(super) fn view(&self) -> RatingView {
         let (customers, subscriptions) = (0..self.subscriptions).map(|number| self.account(number)).unzip();
         RatingView::new(customers, subscriptions, vec![self.plan()], vec![self.metric()])
+    }
+
+    /// The part of the catalog that one subscription needs.
+    pub(super) fn view_of_one(&self, number: u64) -> RatingView {
+        let (customer, subscription) = self.account(number);
+        RatingView::new(vec![customer], vec![subscription], vec![self.plan()], vec![self.metric()])
     }
 
     fn account(&self, number: u64) -> (Customer, Subscription) {
         let customer = Customer {
             id: CustomerId(id(3, number)),
             organization: self.organization,
-            external_id: format!("customer-{number:06}"),
+            external_id: customer_name(number),
             name: String::new(),
             timezones: vec![(Timestamp(0), "UTC".into())],
             net_payment_term_days: 0,
@@ -110,7 +120,7 @@ impl Workload {
     }
 
     /// The plan with ten charges, half of them by range.
-    pub fn plan_of_ten_charges(&self) -> Plan {
+    pub(super) fn plan_of_ten_charges(&self) -> Plan {
         let mut plan = self.plan();
         let by_range = plan.charges.remove(0);
         for number in 0..10 {
@@ -154,37 +164,102 @@ impl Workload {
         }
     }
 
-    pub fn batch(&self, number: u64, size: u64) -> EventBatch {
-        let mut batch = EventBatch::new(self.organization, Timestamp(MARCH + MONTH));
-        let (mut transaction, mut customer, mut properties) = (String::new(), String::new(), String::new());
-        for event in number * size..(number + 1) * size {
-            let random = mixed(event);
-            for text in [&mut transaction, &mut customer, &mut properties] {
-                text.clear();
-            }
-            let value = mixed(random) % 1_000_000;
-            let _ = write!(transaction, "tx-{event:012}");
-            let _ = write!(customer, "customer-{:06}", random % self.subscriptions);
-            let _ =
-                write!(properties, r#"{{"value":{}.{:03},"model":"m-{}"}}"#, value / 1_000, value % 1_000, random % 7);
-            batch.push(&EventRow {
-                transaction_id: &transaction,
-                timestamp: Timestamp(MARCH + (mixed(random ^ 1) % MONTH as u64) as i64),
-                content: Content {
-                    code: CODE,
-                    customer: &customer,
-                    subscription: "",
-                    properties: &properties,
-                    precise_total_amount_cents: "",
-                },
-            });
+    /// Batch `number`: of each thousand rows 20 repeat an event of the batch before, and one is a copy with another timestamp or
+    /// other content: a loser, whichever of the two comes first.
+    pub(super) fn batch(&self, number: u64) -> EventBatch {
+        let mut batch = EventBatch::new(self.organization, Timestamp(MARCH + MONTH.cast_signed()));
+        let mut texts = Texts::default();
+        for row in 0..BATCH {
+            let (event, copy) = row_of(number, row);
+            self.push(&mut batch, &mut texts, event, copy);
         }
         batch
+    }
+
+    fn push(&self, batch: &mut EventBatch, texts: &mut Texts, event: u64, copy: Copy) {
+        let random = mixed(event);
+        let value = value(event);
+        texts.clear();
+        let _ = write!(texts.transaction, "tx-{event:012}");
+        texts.customer.push_str(&customer_name(random % self.subscriptions));
+        let _ = write!(
+            texts.properties,
+            r#"{{"value":{}.{:03},"model":"m-{}","again":{}}}"#,
+            value / 1_000,
+            value % 1_000,
+            random % 7,
+            u8::from(copy == Copy::OtherContent)
+        );
+        let instant = mixed(random ^ 1) % (MONTH - 1) + u64::from(copy == Copy::OtherTimestamp);
+        batch.push(&EventRow {
+            transaction_id: &texts.transaction,
+            timestamp: Timestamp(MARCH + instant.cast_signed()),
+            content: Content {
+                code: CODE,
+                customer: &texts.customer,
+                subscription: "",
+                properties: &texts.properties,
+                precise_total_amount_cents: "",
+            },
+        });
+    }
+
+    /// Events and units of all fees together, when so many rows were sent.
+    pub(super) fn expected(&self, rows: u64) -> (u64, Quantity) {
+        let all = (0..rows / BATCH).flat_map(|batch| (0..BATCH).map(move |row| row_of(batch, row)));
+        let fresh = all.filter(|(_, copy)| *copy == Copy::Fresh);
+        let (events, thousandths) =
+            fresh.fold((0, 0), |(events, sum), (event, _)| (events + 1, sum + i128::from(value(event))));
+        (events, Quantity::new(thousandths, 3))
+    }
+}
+
+/// What a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copy {
+    Fresh,
+    Exact,
+    OtherTimestamp,
+    OtherContent,
+}
+
+/// Which event a row of a batch holds. What is repeated are rows 0 and 5 to 24 of each thousand of the batch before, which are fresh.
+fn row_of(batch: u64, row: u64) -> (u64, Copy) {
+    let event = batch * BATCH + row;
+    match row % 1_000 {
+        25..45 if batch > 0 => (event - 20 - BATCH, Copy::Exact),
+        500 if batch > 0 && batch.is_multiple_of(2) => (event - 500 - BATCH, Copy::OtherTimestamp),
+        500 if batch > 0 => (event - 500 - BATCH, Copy::OtherContent),
+        _ => (event, Copy::Fresh),
+    }
+}
+
+/// Thousandths of a unit.
+fn value(event: u64) -> u64 {
+    mixed(mixed(event)) % 1_000_000
+}
+
+pub(super) fn customer_name(number: u64) -> String {
+    format!("customer-{number:06}")
+}
+
+#[derive(Default)]
+struct Texts {
+    transaction: String,
+    customer: String,
+    properties: String,
+}
+
+impl Texts {
+    fn clear(&mut self) {
+        self.transaction.clear();
+        self.customer.clear();
+        self.properties.clear();
     }
 }
 
 /// Ten ranges of a graduated charge.
-pub fn ten_ranges() -> serde_json::Value {
+fn ten_ranges() -> serde_json::Value {
     let range = |number: u64| {
         json!({
             "from_value": number * 1_000 + u64::from(number > 0),
@@ -194,4 +269,27 @@ pub fn ten_ranges() -> serde_json::Value {
         })
     };
     (0..10).map(range).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn of_a_thousand_rows_twenty_repeat_and_one_loses_and_each_copy_is_of_a_fresh_row() {
+        let mut fresh: HashMap<u64, u64> = HashMap::new();
+        let mut copies = Vec::new();
+        for (event, copy) in (0..3).flat_map(|batch| (0..BATCH).map(move |row| row_of(batch, row))) {
+            match copy {
+                Copy::Fresh => *fresh.entry(event).or_default() += 1,
+                _ => copies.push((event, copy)),
+            }
+        }
+        assert!(fresh.values().all(|times| *times == 1));
+        assert!(copies.iter().all(|(event, _)| fresh.contains_key(event)));
+        let of = |kind: Copy| copies.iter().filter(|(_, copy)| *copy == kind).count();
+        assert_eq!([Copy::Exact, Copy::OtherTimestamp, Copy::OtherContent].map(of), [400, 10, 10]);
+        assert_eq!(Workload::new(7).expected(3 * BATCH).0, fresh.len() as u64);
+    }
 }
