@@ -13,7 +13,7 @@ use crate::api::InvoiceRecord;
 use crate::ledger::drafts::{self, ReworkedDraft};
 use crate::ledger::invoices::{self, StoredInvoice};
 use crate::ledger::write::BatchContext;
-use crate::ledger::{LedgerError, credit_notes, funds, runs, states};
+use crate::ledger::{LedgerError, credit_notes, funds, runs, states, tally};
 use crate::local_days::later_by_days;
 use crate::model::{FeeKind, InvoiceKind, InvoiceStatus};
 use crate::run::rework::{Rework, rework_all};
@@ -328,6 +328,7 @@ impl BillingRuns {
         let (old, new) = (before.map(InvoiceRecord::read).transpose()?, InvoiceRecord::read(&after)?);
         let change = Change { resource: RESOURCE, before: old.as_ref(), after: Some(&new) };
         written_down(&mut write, organization, id, change, now).await?;
+        tally::fold_sometimes(write.connection(), organization).await?;
         write.commit().await?;
         Ok(after)
     }

@@ -138,6 +138,14 @@ const RULES: &[Rule] = &[
                     AND b.starts_at <= f.period_start AND b.until_at >= f.period_end)",
     },
     Rule {
+        name: "invoices are as many of each status as were noted",
+        broken: "SELECT 'organization ' || organization_id AS what, CAST(SUM(change) AS TEXT) || ' are noted as ' || status || ', there are '
+                || CAST(SUM(invoices) AS TEXT) AS why
+            FROM (SELECT organization_id, status, change, 0 AS invoices FROM invoice_tallies
+                UNION ALL SELECT organization_id, status, 0, 1 FROM invoices) AS noted
+            GROUP BY organization_id, status HAVING SUM(change) <> SUM(invoices)",
+    },
+    Rule {
         name: "a run made the invoices it counts",
         broken: "SELECT 'billing run ' || r.id AS what, 'it counts ' || CAST(r.invoices_created AS TEXT) || ' invoices, there are '
                 || CAST(COUNT(i.id) AS TEXT) AS why

@@ -93,6 +93,7 @@ const WIPE: &[&str] = &[
     "DELETE FROM fees WHERE organization_id = $1",
     "UPDATE invoices SET regenerated_from = NULL WHERE organization_id = $1",
     "DELETE FROM invoices WHERE organization_id = $1",
+    "DELETE FROM invoice_tallies WHERE organization_id = $1",
     "DELETE FROM invoice_counters WHERE organization_id = $1",
     "DELETE FROM advance_payers WHERE organization_id = $1",
     "DELETE FROM billing_frontiers WHERE organization_id = $1",

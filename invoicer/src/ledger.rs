@@ -4,7 +4,7 @@
 //! - [`schema`]: the tables and the keys that hold I4
 //! - [`mod@write`]: a batch of invoices in one transaction ([`fee_rows`]); [`frontiers`]: what makes it exactly once; [`drafts`]: finalizing
 //! - [`runs`]: billing runs as rows; [`reports`]: what they come to by plan
-//! - [`invoices`], [`fees`]: reading
+//! - [`invoices`], [`fees`]: reading; [`tally`]: how many invoices there are
 //! - [`advanced`]: up to where events are billed as they come in
 //! - [`bulk`]: many rows in few statements
 //!
@@ -29,6 +29,7 @@ pub mod runs;
 pub mod schema;
 pub mod settle;
 pub mod states;
+pub mod tally;
 pub mod write;
 
 use crate::model::UnknownText;

@@ -2,5 +2,6 @@
 //! [`crate::billing::BillingTerms`].
 
 pub mod api;
+mod attachments;
 pub mod storage;
 pub mod wire;

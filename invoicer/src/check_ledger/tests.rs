@@ -47,6 +47,8 @@ async fn each_planted_fault_is_found_by_its_rule() {
         ("UPDATE invoices SET number = 99 WHERE number = 3".into(), "no gaps"),
         ("UPDATE invoice_counters SET last_number = last_number + 1".into(), "counter is its last number"),
         ("UPDATE billing_frontiers SET until_at = until_at - 1 WHERE part = 'usage'".into(), "as far as its fees reach"),
+        ("DELETE FROM invoice_tallies".into(), "as many of each status as were noted"),
+        ("UPDATE invoice_tallies SET change = change + 1".into(), "as many of each status as were noted"),
         ("UPDATE billing_runs SET invoices_created = 14".into(), "made the invoices it counts"),
         (
             "UPDATE invoices SET tax_cents = 5, total_cents = total_cents + 5 WHERE number = 1".into(),

@@ -14,8 +14,17 @@ use catalog::database::{Database, DatabaseError};
 pub const COMPONENT: &str = "invoicer";
 
 /// In order; each entry is applied once, in a transaction.
-pub const MIGRATIONS: &[&str] =
-    &[FIRST, USAGE_IN_ADVANCE, MAILS, RUN_REPORTS, super::run_leases::MIGRATION, CREDIT_NOTES, COUPONS, WALLETS];
+pub const MIGRATIONS: &[&str] = &[
+    FIRST,
+    USAGE_IN_ADVANCE,
+    MAILS,
+    RUN_REPORTS,
+    super::run_leases::MIGRATION,
+    CREDIT_NOTES,
+    COUPONS,
+    WALLETS,
+    super::tally::MIGRATION,
+];
 
 /// Looks at the tables without changing any; their version, 0 when there are none.
 ///

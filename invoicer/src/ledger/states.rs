@@ -3,6 +3,7 @@
 use super::LedgerError;
 use super::bulk::{BulkInsert, Cell};
 use super::invoices::StoredInvoice;
+use super::tally::Changes;
 use crate::model::InvoiceStatus;
 use domain::ids::{InvoiceId, OrganizationId};
 use domain::money::MinorUnits;
@@ -102,6 +103,7 @@ pub async fn settle(
     SETTLEMENTS.run(connection, vec![settlement]).await?;
     if rest == 0 {
         set_fees(connection, invoice, "payment_status = 'succeeded'", now).await?;
+        Changes::of_one(organization, InvoiceStatus::Finalized, InvoiceStatus::Paid).write(connection).await?;
     }
     Ok(true)
 }
@@ -142,6 +144,7 @@ pub async fn void(
         return Ok(false);
     }
     set_fees(connection, invoice, "voided = 1", now).await?;
+    Changes::of_one(organization, invoice.status, InvoiceStatus::Voided).write(connection).await?;
     Ok(true)
 }
 
@@ -190,8 +193,11 @@ pub async fn delete(
     .bind(organization.to_string())
     .bind(invoice.id.to_string())
     .bind(invoice.version)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    let mut counted = Changes::default();
+    counted.less(organization, invoice.status);
+    counted.write(connection).await?;
     Ok(deleted.rows_affected() == 1)
 }
 
@@ -236,6 +242,9 @@ pub async fn regenerated(
     .bind(voided.id.to_string())
     .execute(&mut *connection)
     .await?;
+    let mut counted = Changes::default();
+    counted.more(organization, InvoiceStatus::Draft);
+    counted.write(connection).await?;
     for fee in &voided.fees {
         sqlx::query(
             "INSERT INTO fees (id, organization_id, invoice_id, line, customer_id, subscription_id, fee_type, plan_id,

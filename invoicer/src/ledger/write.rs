@@ -7,7 +7,7 @@
 use super::bulk::{BulkInsert, Cell};
 use super::fee_rows::insert_fees;
 use super::frontiers::{FrontierKey, FrontierMap, FrontierMove};
-use super::{LedgerError, frontiers, settle};
+use super::{LedgerError, frontiers, settle, tally};
 use crate::model::{Invoice, InvoiceStatus};
 use domain::ids::{BillingRunId, OrganizationId};
 use domain::money::{Currency, MinorUnits};
@@ -62,6 +62,9 @@ pub async fn write(
     )
     .await?;
     count_in_run(connection, context, invoices).await?;
+    if let Some(first) = invoices.first() {
+        tally::fold_sometimes(connection, first.invoice.organization).await?;
+    }
     Ok(true)
 }
 
@@ -87,11 +90,13 @@ async fn insert_settled<'a>(
 ) -> Result<(), LedgerError> {
     let issued = invoices.clone().map(|invoice| (Issuer::of(invoice), invoice.status));
     let mut numbers = take_numbers(connection, issued).await?;
-    let mut rows = Vec::new();
+    let (mut rows, mut counted) = (Vec::new(), tally::Changes::default());
     for invoice in invoices.clone() {
+        counted.more(invoice.organization, invoice.status);
         rows.push(invoice_row(invoice, numbers.next_for(Issuer::of(invoice), invoice.status), context)?);
     }
     INVOICES.run(connection, rows).await?;
+    counted.write(connection).await?;
     insert_fees(connection, context, invoices).await
 }
 

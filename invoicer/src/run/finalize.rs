@@ -7,9 +7,9 @@ use super::progress::Done;
 use super::rework::{Rework, rework_all};
 use super::write::done_kind;
 use crate::inputs::World;
-use crate::ledger::LedgerError;
 use crate::ledger::drafts::{self, ReworkedDraft};
 use crate::ledger::invoices::StoredInvoice;
+use crate::ledger::{LedgerError, tally};
 use domain::ids::{InvoiceId, OrganizationId};
 use domain::time::Timestamp;
 use std::collections::HashSet;
@@ -87,6 +87,7 @@ async fn issue(execution: &mut Execution<'_>, mut finalized: Vec<ReworkedDraft>)
         // Another run was first with one of them: rolled back, and read again.
         return Ok(());
     }
+    tally::fold_sometimes(write.connection(), finalized[0].organization).await?;
     write.commit().await?;
     metrics::counter!("tollgate_billing_run_drafts_finalized_total").increment(finalized.len() as u64);
     let done =

@@ -24,7 +24,7 @@ use crate::inputs::World;
 use crate::ledger::advanced::{self, Payer, Progress};
 use crate::ledger::fee_rows::insert_lone_fees;
 use crate::ledger::write::{BatchContext, insert_all};
-use crate::ledger::{LedgerError, runs};
+use crate::ledger::{LedgerError, runs, tally};
 use crate::local_days::later_by_days;
 use crate::model::{Credits, Fee, Invoice, InvoiceKind, InvoiceStatus};
 use crate::tax::InvoiceTaxes;
@@ -260,6 +260,9 @@ impl Shared {
             let context = BatchContext { run: None, cut_id, now: self.clock.now(), row_lock: write.for_update() };
             insert_all(write.connection(), &context, bills.invoices.iter_mut()).await?;
             insert_lone_fees(write.connection(), &context, bills.lone.iter()).await?;
+        }
+        if let Some(first) = bills.invoices.first() {
+            tally::fold_sometimes(write.connection(), first.organization).await?;
         }
         write.commit().await?;
         metrics::counter!("tollgate_advance_fees_total").increment(billed.fees as u64);
