@@ -3,6 +3,7 @@
 //! It refuses business rules: what is due, priced or written is decided elsewhere. Every answer is of the caller's
 //! organization (I8); runs over all organizations are for the operator only.
 
+mod coupons;
 mod credit_notes;
 #[cfg(feature = "pdf")]
 mod documents;
@@ -16,7 +17,10 @@ mod run_report;
 mod runs;
 mod wire;
 
-pub use wire::{BillingRunRecord, CreditNoteRecord, FeeRecord, InvoiceRecord, LineItem, ProofRecord};
+pub use wire::{
+    AppliedCouponRecord, BillingRunRecord, CouponRecord, CreditNoteRecord, FeeRecord, InvoiceRecord, LineItem,
+    ProofRecord,
+};
 
 use crate::actions::ActionError;
 use crate::inputs::InputError;
@@ -71,6 +75,7 @@ pub fn router(state: InvoicerState) -> Router {
         .merge(run_report::routes())
         .merge(invoices::routes())
         .merge(invoice_actions::routes(&state))
+        .merge(coupons::routes())
         .merge(credit_notes::routes())
         .merge(export::routes())
         .merge(fees::routes())
@@ -87,6 +92,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document.merge(run_report::Document::openapi());
     document.merge(invoices::Document::openapi());
     document.merge(invoice_actions::Document::openapi());
+    document.merge(coupons::Document::openapi());
     document.merge(credit_notes::Document::openapi());
     document.merge(export::Document::openapi());
     #[cfg(feature = "pdf")]

@@ -15,6 +15,7 @@ pub mod adjusted;
 pub mod advanced;
 pub mod bulk;
 pub mod counted;
+pub mod coupons;
 pub mod credit_notes;
 mod credit_tables;
 pub mod drafts;

@@ -2,6 +2,8 @@
 //! shortest exact form, instants in RFC 3339.
 
 mod actions;
+mod checked;
+mod coupon;
 mod credit_note;
 mod fee;
 mod invoice;
@@ -15,6 +17,7 @@ pub use actions::{
     BulkFinalizeResponse, BulkInvoices, BulkVoidResponse, InvoiceUpdate, OneOffInvoiceCreate, SendReminderResponse,
     SettlementRecord,
 };
+pub use coupon::{AppliedCouponRecord, ApplyCouponRequest, CouponAnalytics, CouponCreate, CouponRecord, CouponUpdate};
 pub use credit_note::{
     CreditNoteCreate, CreditNoteEstimate, CreditNoteEstimateRequest, CreditNoteRecord, CreditNoteUpdate,
 };

@@ -2,6 +2,7 @@
 
 mod actions;
 mod billing;
+mod coupons;
 mod credit_notes;
 mod disturbed;
 mod in_advance;

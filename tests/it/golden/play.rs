@@ -13,6 +13,7 @@ pub(super) struct Stage {
     pub(super) id: String,
     pub(super) timezone: String,
     customer: String,
+    currency: Value,
     pub(super) plans: HashMap<String, String>,
     grace_days: Value,
     events: u32,
@@ -121,6 +122,7 @@ impl Stage {
                 self.estimated = Some(self.estimate(step).await?);
                 Ok(Value::Null)
             }
+            "apply_coupons" => self.apply_coupons(step).await,
             "finalize_all_drafts" => self.each_draft("finalize").await,
             "refresh_draft" => self.each_draft("refresh").await,
             other => Err(format!("the step '{other}' needs what is not built")),
@@ -141,6 +143,21 @@ impl Stage {
             body["ending_at"] = end.clone();
         }
         self.post("/v1/subscriptions/", body).await
+    }
+
+    async fn apply_coupons(&self, step: &Value) -> Tried {
+        for coupon in step["coupons"].as_array().into_iter().flatten() {
+            let body = json!({"code": coupon["code"], "name": coupon["code"], "coupon_type": coupon["type"],
+                "amount_cents": coupon["amount_cents"], "percentage_rate": coupon["percentage_rate"],
+                "amount_currency": coupon.get("amount_cents").map(|_| &self.currency),
+                "frequency": coupon["frequency"], "frequency_duration": coupon["frequency_duration"],
+                "limited_to_plan_codes": coupon.get("limited_to_plans").unwrap_or(&json!([])),
+                "limited_to_metric_codes": coupon.get("limited_to_metrics").unwrap_or(&json!([]))});
+            self.post("/v1/coupons/", body).await?;
+            let body = json!({"coupon_code": coupon["code"], "customer_id": self.customer});
+            self.post("/v1/coupons/apply", body).await?;
+        }
+        Ok(Value::Null)
     }
 
     async fn send_event(&mut self, step: &Value) -> Tried {
@@ -206,6 +223,7 @@ async fn set_up(server: &Server, case: &Value) -> Result<Stage, String> {
         id,
         timezone,
         customer: String::new(),
+        currency: customer["currency"].clone(),
         plans: HashMap::new(),
         grace_days,
         events: 0,
