@@ -15,6 +15,7 @@ mod ledger;
 mod lifecycle;
 mod run_report;
 mod runs;
+mod wallets;
 mod wire;
 
 pub use wire::{
@@ -81,6 +82,7 @@ pub fn router(state: InvoicerState) -> Router {
         .merge(fees::routes())
         .merge(ledger::routes())
         .merge(lifecycle::routes())
+        .merge(wallets::routes())
         .layer(from_fn_with_state(state.auth.clone(), http_api::actor::named))
         .with_state(state)
 }
@@ -100,6 +102,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document.merge(fees::Document::openapi());
     document.merge(ledger::Document::openapi());
     document.merge(lifecycle::Document::openapi());
+    document.merge(wallets::Document::openapi());
     document
 }
 

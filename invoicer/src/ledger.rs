@@ -30,6 +30,9 @@ pub mod runs;
 pub mod schema;
 pub mod settle;
 pub mod states;
+pub mod wallet_rules;
+pub mod wallet_statement;
+pub mod wallets;
 pub mod write;
 
 use crate::model::UnknownText;

@@ -11,6 +11,7 @@ mod preview;
 mod proof;
 mod run;
 mod tax;
+mod wallet;
 
 pub(crate) use actions::outcome_of;
 pub use actions::{
@@ -26,3 +27,7 @@ pub use invoice::{InvoiceRecord, LineItem};
 pub use preview::{InvoicePreviewRecord, InvoicePreviewRequest};
 pub use proof::{EventRecord, ProofRecord};
 pub use run::{BillingRunRecord, BillingRunRequest};
+pub use wallet::{
+    BalanceTimelineResponse, DepletionForecastResponse, WalletCreate, WalletRecord, WalletTopUp,
+    WalletTransactionRecord, WalletTransferRequest, WalletTransferResponse, WalletUpdate,
+};

@@ -307,13 +307,9 @@ pub async fn applied(
 /// # Errors
 /// As the database.
 pub async fn end(connection: &mut AnyConnection, id: Uuid, now: Timestamp) -> Result<(), LedgerError> {
-    for sql in [
-        "UPDATE applied_coupons SET terminated_at = COALESCE(terminated_at, $2), updated_at = $2 WHERE id = $1",
-        "UPDATE credit_accounts SET spendable = 0 WHERE id = $1 AND $2 = $2",
-    ] {
-        sqlx::query(sql).bind(id.to_string()).bind(now.0).execute(&mut *connection).await?;
-    }
-    Ok(())
+    let sql = "UPDATE applied_coupons SET terminated_at = COALESCE(terminated_at, $2), updated_at = $2 WHERE id = $1";
+    sqlx::query(sql).bind(id.to_string()).bind(now.0).execute(&mut *connection).await?;
+    super::funds::close(connection, id).await
 }
 
 /// What became of a coupon.

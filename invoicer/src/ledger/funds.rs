@@ -323,6 +323,16 @@ fn account_of(row: &AnyRow) -> Result<Account, LedgerError> {
     })
 }
 
+/// Closes a locked account: it is not spent any more.
+///
+/// # Errors
+/// As the database.
+pub async fn close(connection: &mut AnyConnection, id: Uuid) -> Result<(), LedgerError> {
+    let sql = "UPDATE credit_accounts SET spendable = 0 WHERE id = $1";
+    sqlx::query(sql).bind(id.to_string()).execute(connection).await?;
+    Ok(())
+}
+
 /// Writes an entry of a locked account.
 ///
 /// # Errors

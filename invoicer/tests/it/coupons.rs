@@ -17,11 +17,6 @@ impl Tenant<'_> {
         self.post("/v1/coupons/apply", json!({"coupon_code": code, "customer_id": customer})).await
     }
 
-    pub async fn put(&self, path: &str, body: Value) -> Answer {
-        let key = format!("Bearer {}", self.key);
-        self.installation.ask(Method::PUT, path, &[("authorization", &key)], Some(body)).await
-    }
-
     pub async fn delete(&self, path: &str) -> StatusCode {
         let key = format!("Bearer {}", self.key);
         self.installation.ask(Method::DELETE, path, &[("authorization", &key)], None).await.status

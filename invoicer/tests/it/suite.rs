@@ -12,3 +12,4 @@ mod pages;
 mod routes;
 mod run_reports;
 mod support;
+mod wallets;

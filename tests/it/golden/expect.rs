@@ -63,6 +63,12 @@ impl Step<'_> {
                 "commitment_fee" => self.one_fee("commitment", want, &place, outcome).await,
                 "charge_fees" => self.charge_fees(want, &place, outcome).await,
                 "credit_note" => self.credit_note(want, &place, outcome).await,
+                "wallet_balance_cents" => {
+                    let wallets = self.stage.wallets().await.unwrap_or_default();
+                    let got = wallets.last().map_or(Value::Null, |wallet| wallet["balance_cents"].clone());
+                    outcome.compare(&place, want, &got);
+                }
+                "wallet_balances_cents" => self.by_wallet("balance_cents", want, &place, outcome).await,
                 "credit_notes" => {
                     let count = self.stage.credit_notes().await.map(|notes| json!(notes.len()));
                     outcome.compare(&place, want, &count.unwrap_or_else(Value::String));
@@ -206,6 +212,15 @@ impl Step<'_> {
         }
     }
 
+    async fn by_wallet(&self, field: &str, want: &Value, place: &str, outcome: &mut Outcome) {
+        let wallets = self.stage.wallets().await.unwrap_or_default();
+        for (code, want) in want.as_object().into_iter().flatten() {
+            let wallet = wallets.iter().find(|wallet| wallet["code"] == json!(code));
+            let got = wallet.map_or(Value::Null, |wallet| wallet[field].clone());
+            outcome.compare(&format!("{place}.{code}"), want, &got);
+        }
+    }
+
     /// The fees of one kind on the invoices that the step changed.
     async fn fees_of(&self, kind: &str) -> Vec<Value> {
         let mut found = Vec::new();
@@ -297,7 +312,7 @@ fn five_places_percent(part: i64, whole: i64) -> String {
 }
 
 /// A fraction as percent: the decimal point two places to the right.
-fn percent(fraction: &str) -> String {
+pub(super) fn percent(fraction: &str) -> String {
     let (whole, places) = fraction.split_once('.').unwrap_or((fraction, ""));
     let padded = format!("{places:0<2}");
     let (before, after) = padded.split_at(2);

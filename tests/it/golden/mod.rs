@@ -48,8 +48,8 @@ const DECISIONS: [Decision; 5] = [
         },
     },
     Decision {
-        reason: "wallets are not built yet",
-        applies: |case| uses(case, &["create_wallet", "create_wallets"], &[], &["prepaid_credit_amount_cents"]),
+        reason: "a wallet's ongoing usage is not built yet",
+        applies: |case| uses(case, &[], &["ongoing_usage_cents"], &[]),
     },
     Decision { reason: "payments are not built yet", applies: |case| uses(case, &["payment"], &[], &[]) },
     Decision {

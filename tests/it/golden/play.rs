@@ -1,6 +1,6 @@
 //! One scenario: its catalog in a sandbox of its own, then its steps in order.
 
-use super::expect::{Outcome, Step};
+use super::expect::{Outcome, Step, percent};
 use crate::harness::Server;
 use crate::wire::{Caller, text};
 use reqwest::Method;
@@ -122,6 +122,13 @@ impl Stage {
                 self.estimated = Some(self.estimate(step).await?);
                 Ok(Value::Null)
             }
+            "create_wallet" => self.create_wallet(step).await,
+            "create_wallets" => {
+                for wallet in step["wallets"].as_array().into_iter().flatten() {
+                    self.create_wallet(wallet).await?;
+                }
+                Ok(Value::Null)
+            }
             "apply_coupons" => self.apply_coupons(step).await,
             "finalize_all_drafts" => self.each_draft("finalize").await,
             "refresh_draft" => self.each_draft("refresh").await,
@@ -143,6 +150,27 @@ impl Stage {
             body["ending_at"] = end.clone();
         }
         self.post("/v1/subscriptions/", body).await
+    }
+
+    /// Wallets of a case name credits and what one is in the currency's unit, or their balance.
+    async fn create_wallet(&self, wallet: &Value) -> Tried {
+        let mut body = json!({"customer_id": self.customer, "currency": self.currency, "code": wallet["code"],
+            "priority": wallet["priority"], "expiration_at": wallet["expiration_at"],
+            "initial_granted_credits": wallet["balance_cents"],
+            "limited_to_metric_codes": wallet.get("limited_to_metrics").unwrap_or(&json!([])),
+            "allowed_fee_types": wallet.get("allowed_fee_types").unwrap_or(&json!([]))});
+        if let Some(credits) = wallet.get("granted_credits") {
+            body["initial_granted_credits"] = credits.clone();
+            // Cents of one credit: percent the other way round.
+            body["rate_amount"] = json!(percent(&text(&wallet["rate_amount"])));
+        }
+        self.post("/v1/wallets/", body).await
+    }
+
+    /// The scenario's wallets, oldest first.
+    pub(super) async fn wallets(&self) -> Result<Vec<Value>, String> {
+        let page = self.get("/v1/wallets/?order_by=created_at:asc&limit=1000").await?;
+        Ok(page.as_array().cloned().unwrap_or_default())
     }
 
     async fn apply_coupons(&self, step: &Value) -> Tried {
