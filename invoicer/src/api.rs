@@ -20,7 +20,7 @@ mod wire;
 
 pub use wire::{
     AppliedCouponRecord, BillingRunRecord, CouponRecord, CreditNoteRecord, FeeRecord, InvoiceRecord, LineItem,
-    ProofRecord,
+    ProofRecord, WalletRecord,
 };
 
 use crate::actions::ActionError;
