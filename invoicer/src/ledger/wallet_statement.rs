@@ -45,7 +45,7 @@ pub async fn movements(
         "SELECT id, kind, source, status, cents, invoice_id, created_at, updated_at FROM (
              SELECT id, kind, source, 'settled' AS status, amount AS cents, invoice_id, created_at,
                  created_at AS updated_at, sequence AS place FROM credit_entries WHERE account_id = $1
-             UNION ALL SELECT id, 'purchased', source, status, cents, invoice_id, created_at, updated_at, 0
+             UNION ALL SELECT id, 'purchased', source, status, cents, invoice_id, created_at, updated_at, 9223372036854775807
                  FROM wallet_top_ups WHERE wallet_id = $1 AND status <> 'settled') AS movements
          ORDER BY created_at DESC, place DESC, id DESC LIMIT $2 OFFSET $3",
     )
