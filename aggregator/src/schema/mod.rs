@@ -1,6 +1,6 @@
 //! Versioned schema: migrations in order, each once, recorded in `schema_migrations`.
 //!
-//! A migration is one file of statements that may all be repeated (`IF NOT EXISTS`): a process killed between a statement and
+//! A migration is one file of statements that may all be repeated (`IF NOT EXISTS`, `MODIFY SETTING`): a process killed between a statement and
 //! its record runs the file again. A written migration is never edited; the next one changes what it made.
 //! The same statements run on the embedded engine and on a ClickHouse server.
 
@@ -9,8 +9,11 @@ use crate::error::StoreError;
 use crate::sql;
 
 /// Number and statements of each migration, oldest first.
-const MIGRATIONS: &[(u32, &str)] =
-    &[(1, include_str!("migrations/0001_event_store.sql")), (2, include_str!("migrations/0002_log.sql"))];
+const MIGRATIONS: &[(u32, &str)] = &[
+    (1, include_str!("migrations/0001_event_store.sql")),
+    (2, include_str!("migrations/0002_log.sql")),
+    (3, include_str!("migrations/0003_wide_merges.sql")),
+];
 
 const RECORD_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (version UInt32) ENGINE = MergeTree \
     ORDER BY version SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";
@@ -74,7 +77,8 @@ mod tests {
     fn migrations_are_numbered_from_one_without_gaps_and_can_be_repeated() {
         for (place, (version, statements)) in MIGRATIONS.iter().enumerate() {
             assert_eq!(*version as usize, place + 1);
-            assert!(split(statements).iter().all(|statement| statement.contains("IF NOT EXISTS")));
+            let can_be_repeated = |text: &String| text.contains("IF NOT EXISTS") || text.contains("MODIFY SETTING");
+            assert!(split(statements).iter().all(can_be_repeated));
         }
     }
 }
