@@ -7,15 +7,24 @@
 //! unique per subscription, kind, charge, line (with the event, where it is paid in advance) and period start, as long as its invoice is not voided; an invoice per customer, currency, entity, due instant and
 //! the first thing on it. Numbers are unique per organization and prefix.
 
-use super::credit_tables::{COUPONS, CREDIT_NOTES, WALLETS};
+use super::credit_tables::{COUPONS, CREDIT_NOTES, WALLET_TOP_UPS, WALLETS};
 use catalog::database::{Database, DatabaseError};
 
 /// Name under which the migrations are counted.
 pub const COMPONENT: &str = "invoicer";
 
 /// In order; each entry is applied once, in a transaction.
-pub const MIGRATIONS: &[&str] =
-    &[FIRST, USAGE_IN_ADVANCE, MAILS, RUN_REPORTS, super::run_leases::MIGRATION, CREDIT_NOTES, COUPONS, WALLETS];
+pub const MIGRATIONS: &[&str] = &[
+    FIRST,
+    USAGE_IN_ADVANCE,
+    MAILS,
+    RUN_REPORTS,
+    super::run_leases::MIGRATION,
+    CREDIT_NOTES,
+    COUPONS,
+    WALLETS,
+    WALLET_TOP_UPS,
+];
 
 /// Looks at the tables without changing any; their version, 0 when there are none.
 ///

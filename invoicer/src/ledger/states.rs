@@ -3,7 +3,8 @@
 use super::LedgerError;
 use super::bulk::{BulkInsert, Cell};
 use super::invoices::StoredInvoice;
-use crate::model::InvoiceStatus;
+use super::wallets;
+use crate::model::{InvoiceKind, InvoiceStatus};
 use domain::ids::{InvoiceId, OrganizationId};
 use domain::money::MinorUnits;
 use domain::time::Timestamp;
@@ -87,6 +88,9 @@ pub async fn settle(
     SETTLEMENTS.run(connection, vec![settlement]).await?;
     if rest == 0 {
         set_fees(connection, invoice, "payment_status = 'succeeded'", now).await?;
+        if invoice.kind == InvoiceKind::Credit {
+            wallets::arrive(connection, organization, invoice.id, now).await?;
+        }
     }
     Ok(true)
 }
@@ -127,6 +131,7 @@ pub async fn void(
         return Ok(false);
     }
     set_fees(connection, invoice, "voided = 1", now).await?;
+    wallets::fail(connection, invoice.id, now).await?;
     Ok(true)
 }
 

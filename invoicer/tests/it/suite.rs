@@ -2,6 +2,7 @@
 
 mod actions;
 mod billing;
+mod coupons;
 mod credit_notes;
 mod disturbed;
 mod in_advance;
@@ -11,3 +12,4 @@ mod pages;
 mod routes;
 mod run_reports;
 mod support;
+mod wallets;
