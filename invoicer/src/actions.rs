@@ -13,7 +13,7 @@ use crate::api::InvoiceRecord;
 use crate::ledger::drafts::{self, ReworkedDraft};
 use crate::ledger::invoices::{self, StoredInvoice};
 use crate::ledger::write::BatchContext;
-use crate::ledger::{LedgerError, credit_notes, funds, runs, states, tally};
+use crate::ledger::{LedgerError, credit_notes, funds, runs, states, tally, wallets};
 use crate::local_days::later_by_days;
 use crate::model::{FeeKind, InvoiceKind, InvoiceStatus};
 use crate::run::rework::{Rework, rework_all};
@@ -159,6 +159,8 @@ impl BillingRuns {
         now: Timestamp,
     ) -> Result<StoredInvoice, ActionError> {
         let (mut write, before) = self.turn(organization, id).await?;
+        let row_lock = write.for_update();
+        wallets::lock_filled_by(write.connection(), row_lock, organization, id).await?;
         if before.status != InvoiceStatus::Finalized {
             return Err(wrong_state("finalized", &before));
         }

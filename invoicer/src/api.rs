@@ -3,6 +3,7 @@
 //! It refuses business rules: what is due, priced or written is decided elsewhere. Every answer is of the caller's
 //! organization (I8); runs over all organizations are for the operator only.
 
+mod coupons;
 mod credit_notes;
 #[cfg(feature = "pdf")]
 mod documents;
@@ -14,9 +15,13 @@ mod ledger;
 mod lifecycle;
 mod run_report;
 mod runs;
+mod wallets;
 mod wire;
 
-pub use wire::{BillingRunRecord, CreditNoteRecord, FeeRecord, InvoiceRecord, LineItem, ProofRecord};
+pub use wire::{
+    AppliedCouponRecord, BillingRunRecord, CouponRecord, CreditNoteRecord, FeeRecord, InvoiceRecord, LineItem,
+    ProofRecord, WalletRecord,
+};
 
 use crate::actions::ActionError;
 use crate::inputs::InputError;
@@ -71,11 +76,13 @@ pub fn router(state: InvoicerState) -> Router {
         .merge(run_report::routes())
         .merge(invoices::routes())
         .merge(invoice_actions::routes(&state))
+        .merge(coupons::routes())
         .merge(credit_notes::routes())
         .merge(export::routes())
         .merge(fees::routes())
         .merge(ledger::routes())
         .merge(lifecycle::routes())
+        .merge(wallets::routes())
         .layer(from_fn_with_state(state.auth.clone(), http_api::actor::named))
         .with_state(state)
 }
@@ -87,6 +94,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document.merge(run_report::Document::openapi());
     document.merge(invoices::Document::openapi());
     document.merge(invoice_actions::Document::openapi());
+    document.merge(coupons::Document::openapi());
     document.merge(credit_notes::Document::openapi());
     document.merge(export::Document::openapi());
     #[cfg(feature = "pdf")]
@@ -94,6 +102,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document.merge(fees::Document::openapi());
     document.merge(ledger::Document::openapi());
     document.merge(lifecycle::Document::openapi());
+    document.merge(wallets::Document::openapi());
     document
 }
 

@@ -48,7 +48,7 @@ pub struct Handmade {
     pub currency: Currency,
     /// Who issues it; absent: the customer's own entity.
     pub entity: Option<uuid::Uuid>,
-    /// Add-on or lines by hand.
+    /// Add-on, credit paid ahead, or lines by hand.
     pub kind: InvoiceKind,
     /// Tells it from others of the same instant.
     pub occasion: String,
@@ -99,7 +99,9 @@ fn made(world: &World, handmade: &Handmade, now: Timestamp) -> Result<Invoice, A
     let customer = world.view.customer(handmade.customer).map_err(|why| unusable(why.to_string()))?;
     let zone = Timezones::parse(&customer.timezones).map_err(|why| unusable(why.to_string()))?.at(now);
     let mut fees: Vec<Fee> = handmade.lines.iter().map(|line| fee_of(line, handmade.kind, now)).collect();
-    for fee in &mut fees {
+    // Credit paid ahead bears no tax: what it is spent on does.
+    let taxed = handmade.kind != InvoiceKind::Credit;
+    for fee in fees.iter_mut().filter(|_| taxed) {
         let taxes = applied_taxes(&world.terms, handmade.organization, handmade.customer, fee);
         fee.taxes = taxes.map_err(|why| unusable(why.to_string()))?;
     }
@@ -143,7 +145,11 @@ fn made(world: &World, handmade: &Handmade, now: Timestamp) -> Result<Invoice, A
 fn fee_of(line: &GivenLine, kind: InvoiceKind, now: Timestamp) -> Fee {
     Fee {
         id: FeeId(uuid::Uuid::now_v7()),
-        kind: if kind == InvoiceKind::AddOn { FeeKind::AddOn } else { FeeKind::OneOff },
+        kind: match kind {
+            InvoiceKind::AddOn => FeeKind::AddOn,
+            InvoiceKind::Credit => FeeKind::Credit,
+            _ => FeeKind::OneOff,
+        },
         subscription: None,
         plan: None,
         charge: line.charge,

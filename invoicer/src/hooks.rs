@@ -1,7 +1,7 @@
 //! Where billing takes part in the catalog's own actions: a sandbox's clock that moves, an organization that is wiped.
 
 use crate::handmade::{GivenLine, Handmade};
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, wallet_rules};
 use crate::model::InvoiceKind;
 use crate::run::BillingRuns;
 use async_trait::async_trait;
@@ -19,11 +19,48 @@ impl ClockMoved for BillingRuns {
     /// Bills what fell due, in order. Asked again with the same instant it bills nothing twice (I4).
     async fn clock_moved(&self, organization: OrganizationId, now: Timestamp) -> Result<Vec<Done>, ApiError> {
         self.bill_in_advance().await?;
-        let done = self.bill_sandbox_until(organization, now).await?;
-        Ok(done
-            .into_iter()
-            .map(|step| Done { at: step.at, what: step.what.as_str().into(), id: step.id.to_string() })
-            .collect())
+        let mut done = Vec::new();
+        // Wallets are filled up and expire at their instants, each before what is billed at it.
+        while let Some(at) = self.next_of_wallets(organization, now).await? {
+            let tended = self.billed_and_tended(organization, Timestamp(at.0 - 1), at).await?;
+            let stuck = self.next_of_wallets(organization, at).await?.is_some();
+            done.extend(tended);
+            if stuck {
+                let why = format!("a wallet of the organization cannot be filled up at {at}");
+                return Err(ApiError::internal(why));
+            }
+        }
+        done.extend(self.billed_and_tended(organization, now, now).await?);
+        Ok(done)
+    }
+}
+
+impl BillingRuns {
+    async fn billed_and_tended(
+        &self,
+        organization: OrganizationId,
+        until: Timestamp,
+        at: Timestamp,
+    ) -> Result<Vec<Done>, ApiError> {
+        let billed = self.bill_sandbox_until(organization, until).await?;
+        let tended = self.tend_wallets(Some(organization), at).await?;
+        let billed = billed.into_iter().map(|step| Done {
+            at: step.at,
+            what: step.what.as_str().into(),
+            id: step.id.to_string(),
+        });
+        let tended =
+            tended.into_iter().map(|step| Done { at: step.at, what: step.what.into(), id: step.wallet.to_string() });
+        Ok(billed.chain(tended).collect())
+    }
+
+    async fn next_of_wallets(
+        &self,
+        organization: OrganizationId,
+        until: Timestamp,
+    ) -> Result<Option<Timestamp>, ApiError> {
+        let mut connection = self.database().pool().acquire().await.map_err(LedgerError::from)?;
+        Ok(wallet_rules::next(&mut connection, organization, until).await?)
     }
 }
 
@@ -81,6 +118,8 @@ const WIPE: &[&str] = &[
     "DELETE FROM credit_entries WHERE organization_id = $1",
     "DELETE FROM applied_coupons WHERE organization_id = $1",
     "DELETE FROM coupons WHERE organization_id = $1",
+    "DELETE FROM wallet_top_ups WHERE organization_id = $1",
+    "DELETE FROM wallet_rules WHERE organization_id = $1",
     "DELETE FROM wallets WHERE organization_id = $1",
     "DELETE FROM credit_accounts WHERE organization_id = $1",
     "DELETE FROM advances_given_back WHERE organization_id = $1",

@@ -15,6 +15,7 @@ pub mod adjusted;
 pub mod advanced;
 pub mod bulk;
 pub mod counted;
+pub mod coupons;
 pub mod credit_notes;
 mod credit_tables;
 pub mod drafts;
@@ -30,6 +31,9 @@ pub mod schema;
 pub mod settle;
 pub mod states;
 pub mod tally;
+pub mod wallet_rules;
+pub mod wallet_statement;
+pub mod wallets;
 pub mod write;
 
 use crate::model::UnknownText;

@@ -9,6 +9,7 @@
 //! - [`credits`]: what is taken off an invoice by coupons, credit notes and wallets
 //! - [`ledger`]: written in one transaction with numbers and frontiers; read by [`api`]
 //! - [`actions`]: an invoice issued, refreshed, paid, taken back or made again by hand; [`handmade`]: lines given by hand, add-ons
+//! - [`coupons`]: made, applied and ended by hand; [`wallets`]: opened, filled, moved, ended
 //! - [`credit_notes`]: what was billed, credited; by hand, or as a subscription ends
 //! - [`prove`]: one fee counted again; [`preview`]: what the open period comes to so far; [`printed`]: an invoice as a page
 //!
@@ -24,6 +25,7 @@ pub mod assemble;
 pub mod charge_fee;
 pub mod check_ledger;
 pub mod commitment;
+pub mod coupons;
 pub mod credit_notes;
 pub mod credits;
 pub mod due;
@@ -40,6 +42,7 @@ pub mod prove;
 pub mod run;
 pub mod scheduler;
 pub mod tax;
+pub mod wallets;
 
 pub use api::{InvoicerState, openapi, router};
 pub use check_ledger::{LedgerProblem, LedgerReport, check_ledger};

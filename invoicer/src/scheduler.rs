@@ -64,6 +64,9 @@ impl Scheduler {
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, "automatic billing failed; it is tried again"),
             }
+            if let Err(error) = self.runs.tend_wallets(None, clock.now()).await {
+                tracing::error!(%error, "wallets are not tended; it is tried again");
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use crate::add_on::wire::{
 use crate::audit::{Change, written_down};
 use crate::catalog::Catalog;
 use crate::columns::Columns;
+use crate::customer::storage::currency_of;
 use crate::database::{DatabaseError, WriteTransaction};
 use crate::page::Listing;
 use crate::state::AddOnApplied;
@@ -162,7 +163,7 @@ impl Catalog {
         checks.finish()?;
         let mut write = self.write().await?;
         let (add_on, own_cents) = select(&mut write, organization, &request.add_on_code).await?;
-        let currency = customer_currency(&mut write, organization, request.customer_id).await?;
+        let currency = currency_of(&mut write, organization, request.customer_id).await?;
         let asked = request.amount_currency.as_ref().unwrap_or(&add_on.amount_currency);
         if *asked != currency {
             let detail = format!("the add-on is sold in {asked} and the customer is billed in {currency}");
@@ -334,18 +335,4 @@ async fn select(
         .map_err(DatabaseError::from)?
         .ok_or_else(|| ApiError::not_found("Add-on"))?;
     Ok((AddOnRecord::read(&row)?, row.integer("amount_cents")?))
-}
-
-async fn customer_currency(
-    write: &mut WriteTransaction,
-    organization: OrganizationId,
-    customer: CustomerId,
-) -> Result<String, ApiError> {
-    let row = sqlx::query("SELECT currency FROM customers WHERE organization_id = $1 AND id = $2")
-        .bind(organization.to_string())
-        .bind(customer.to_string())
-        .fetch_optional(write.connection())
-        .await
-        .map_err(DatabaseError::from)?;
-    Ok(row.ok_or_else(|| ApiError::not_found("Customer"))?.text("currency")?)
 }

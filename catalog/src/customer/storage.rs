@@ -200,6 +200,24 @@ async fn select(
         .await?)
 }
 
+/// The currency in which a customer is billed.
+///
+/// # Errors
+/// 404 when the organization has no such customer.
+pub async fn currency_of(
+    write: &mut WriteTransaction,
+    organization: OrganizationId,
+    customer: CustomerId,
+) -> Result<String, ApiError> {
+    let row = sqlx::query("SELECT currency FROM customers WHERE organization_id = $1 AND id = $2")
+        .bind(organization.to_string())
+        .bind(customer.to_string())
+        .fetch_optional(write.connection())
+        .await
+        .map_err(DatabaseError::from)?;
+    Ok(row.ok_or_else(|| ApiError::not_found("Customer"))?.text("currency")?)
+}
+
 async fn insert(
     write: &mut WriteTransaction,
     organization: OrganizationId,

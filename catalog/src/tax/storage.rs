@@ -1,7 +1,7 @@
 //! Storage of taxes.
 
 use crate::audit::{Change, written_down};
-use crate::catalog::{Catalog, found};
+use crate::catalog::Catalog;
 use crate::columns::Columns;
 use crate::database::{DatabaseError, WriteTransaction};
 use crate::page::Listing;

@@ -2,6 +2,8 @@
 //! shortest exact form, instants in RFC 3339.
 
 mod actions;
+mod checked;
+mod coupon;
 mod credit_note;
 mod fee;
 mod invoice;
@@ -9,12 +11,14 @@ mod preview;
 mod proof;
 mod run;
 mod tax;
+mod wallet;
 
 pub(crate) use actions::outcome_of;
 pub use actions::{
     BulkFinalizeResponse, BulkInvoices, BulkVoidResponse, InvoiceUpdate, OneOffInvoiceCreate, SendReminderResponse,
     SettlementRecord,
 };
+pub use coupon::{AppliedCouponRecord, ApplyCouponRequest, CouponAnalytics, CouponCreate, CouponRecord, CouponUpdate};
 pub use credit_note::{
     CreditNoteCreate, CreditNoteEstimate, CreditNoteEstimateRequest, CreditNoteRecord, CreditNoteUpdate,
 };
@@ -23,3 +27,7 @@ pub use invoice::{InvoiceRecord, LineItem};
 pub use preview::{InvoicePreviewRecord, InvoicePreviewRequest};
 pub use proof::{EventRecord, ProofRecord};
 pub use run::{BillingRunRecord, BillingRunRequest};
+pub use wallet::{
+    BalanceTimelineResponse, DepletionForecastResponse, WalletCreate, WalletRecord, WalletTopUp,
+    WalletTransactionRecord, WalletTransferRequest, WalletTransferResponse, WalletUpdate,
+};

@@ -58,6 +58,40 @@ pub(super) const RULES: &[Rule] = &[
             WHERE n.status = 'finalized' AND n.credit_cents <> COALESCE(e.amount, 0)",
     },
     Rule {
+        name: "an applied coupon and a wallet have an account of their own (I7)",
+        broken: "SELECT owner.kind || ' ' || owner.id AS what, 'its account is of ' || COALESCE(a.kind, 'nothing') AS why
+            FROM (SELECT 'coupon' AS kind, id, organization_id, customer_id FROM applied_coupons
+                UNION ALL SELECT 'wallet', id, organization_id, customer_id FROM wallets) owner
+            LEFT JOIN credit_accounts a ON a.id = owner.id
+            WHERE a.id IS NULL OR a.kind <> owner.kind OR a.organization_id <> owner.organization_id
+                OR a.customer_id <> owner.customer_id",
+    },
+    Rule {
+        name: "a coupon is used as often as it may be (I7)",
+        broken: "SELECT 'applied coupon ' || p.id AS what, 'it may be used ' || CAST(a.balance AS TEXT) || ' times more' AS why
+            FROM applied_coupons p JOIN coupons c ON c.id = p.coupon_id JOIN credit_accounts a ON a.id = p.id
+            WHERE (c.frequency = 'once' AND a.balance > 1) OR (c.frequency = 'recurring' AND a.balance > c.frequency_duration)
+                OR (p.endless = 1 AND a.balance <> 0) OR (p.terminated_at IS NOT NULL AND a.spendable = 1)",
+    },
+    Rule {
+        name: "credit that was sold arrives as its invoice is paid (I7)",
+        broken: "SELECT 'wallet top-up ' || t.id AS what, 'it is ' || t.status || ', its invoice is ' || i.status AS why
+            FROM wallet_top_ups t JOIN invoices i ON i.id = t.invoice_id
+            WHERE (t.status = 'settled') <> (i.status = 'paid') OR (t.status = 'failed') <> (i.status = 'voided')
+                OR i.subtotal_cents <> t.cents OR i.organization_id <> t.organization_id",
+    },
+    Rule {
+        name: "a wallet got the credit that was sold (I7)",
+        broken: "SELECT 'wallet ' || w.id AS what, 'sold and paid are ' || CAST(sold.cents AS TEXT) || ', arrived '
+                || CAST(came.cents AS TEXT) AS why
+            FROM wallets w JOIN (SELECT w.id, COALESCE(SUM(t.cents), 0) AS cents FROM wallets w
+                LEFT JOIN wallet_top_ups t ON t.wallet_id = w.id AND t.status = 'settled' GROUP BY w.id) sold ON sold.id = w.id
+            JOIN (SELECT w.id, COALESCE(SUM(e.amount), 0) AS cents FROM wallets w
+                LEFT JOIN credit_entries e ON e.account_id = w.id AND e.kind = 'purchased' GROUP BY w.id) came ON came.id = w.id
+            WHERE sold.cents <> came.cents OR (w.terminated_at IS NOT NULL AND EXISTS
+                (SELECT 1 FROM credit_accounts a WHERE a.id = w.id AND a.spendable = 1))",
+    },
+    Rule {
         name: "an invoice that is settled is paid (I7)",
         broken: "SELECT 'invoice ' || i.id AS what, 'it is ' || i.status || ', due are ' || CAST(i.total_cents AS TEXT)
                 || ', settled ' || CAST(COALESCE(SUM(s.amount_cents), 0) AS TEXT) AS why

@@ -135,6 +135,63 @@ async fn each_planted_fault_of_credits_is_found_by_its_rule() {
     }
 }
 
+/// A coupon for the first invoice's customer, and a wallet that bought 50 by an invoice that is paid.
+const FUNDS: &[&str] = &[
+    "INSERT INTO credit_accounts (id, organization_id, customer_id, kind, currency, spendable, balance, entries, opened_at)
+     SELECT 'c', organization_id, customer_id, 'coupon', '', 1, 0, 0, 0 FROM invoices WHERE number = 1",
+    "INSERT INTO coupons (id, organization_id, code, name, coupon_type, percentage, frequency, reusable, plan_codes, plan_ids,
+         metric_codes, version, created_at, updated_at)
+     SELECT 'coupon', organization_id, 'c', 'c', 'percentage', '0.1', 'forever', 1, '[]', '[]', '[]', 1, 0, 0
+     FROM invoices WHERE number = 1",
+    "INSERT INTO applied_coupons (id, organization_id, customer_id, coupon_id, percentage, endless, created_at, updated_at)
+     SELECT 'c', organization_id, customer_id, 'coupon', '0.1', 1, 0, 0 FROM invoices WHERE number = 1",
+    "INSERT INTO credit_accounts (id, organization_id, customer_id, kind, currency, spendable, balance, entries, opened_at)
+     SELECT 'w', organization_id, customer_id, 'wallet', currency, 1, subtotal_cents, 1, 0 FROM invoices WHERE number = 1",
+    "INSERT INTO credit_entries (account_id, sequence, id, organization_id, kind, amount, balance_before, balance_after,
+         invoice_cents, source, created_at)
+     SELECT 'w', 1, 'e', organization_id, 'purchased', subtotal_cents, 0, subtotal_cents, 0, 'manual', 0
+     FROM invoices WHERE number = 1",
+    "INSERT INTO wallets (id, organization_id, customer_id, currency, rate_cents, priority, fee_types, metric_codes, version,
+         created_at, updated_at)
+     SELECT 'w', organization_id, customer_id, currency, '1', 1, '[]', '[]', 1, 0, 0 FROM invoices WHERE number = 1",
+    "INSERT INTO wallet_top_ups (id, organization_id, wallet_id, invoice_id, source, cents, status, created_at, updated_at)
+     SELECT 't', organization_id, 'w', id, 'manual', subtotal_cents, 'settled', 0, 0 FROM invoices WHERE number = 1",
+    "INSERT INTO invoice_settlements (id, organization_id, invoice_id, settlement_type, source_id, amount_cents, created_at)
+     SELECT 's', organization_id, id, 'manual', id, total_cents, 0 FROM invoices WHERE number = 1",
+    "UPDATE invoices SET status = 'paid', paid_at = 0 WHERE number = 1",
+];
+
+async fn with_funds() -> Bench {
+    let bench = billed().await;
+    let mut write = bench.database().write().await.unwrap();
+    for statement in FUNDS {
+        sqlx::query(*statement).execute(write.connection()).await.unwrap();
+    }
+    write.commit().await.unwrap();
+    bench
+}
+
+#[tokio::test]
+async fn each_planted_fault_of_coupons_and_wallets_is_found_by_its_rule() {
+    assert_eq!(check_ledger(with_funds().await.database()).await.unwrap().problems, []);
+    for (fault, rule) in [
+        ("UPDATE credit_accounts SET kind = 'wallet' WHERE id = 'c'", "an account of their own"),
+        ("UPDATE applied_coupons SET customer_id = 'other'", "an account of their own"),
+        ("UPDATE wallets SET organization_id = 'other'", "an account of their own"),
+        ("UPDATE credit_accounts SET balance = 2, entries = 1 WHERE id = 'c'", "as often as it may be"),
+        ("UPDATE applied_coupons SET terminated_at = 1", "as often as it may be"),
+        ("UPDATE credit_accounts SET balance = balance + 1 WHERE id = 'w'", "the sum of its entries"),
+        ("UPDATE wallet_top_ups SET status = 'pending'", "arrives as its invoice is paid"),
+        ("UPDATE wallet_top_ups SET cents = cents + 1", "arrives as its invoice is paid"),
+        ("UPDATE credit_entries SET kind = 'granted' WHERE id = 'e'", "got the credit that was sold"),
+        ("DELETE FROM wallet_top_ups", "got the credit that was sold"),
+        ("UPDATE wallets SET terminated_at = 1", "got the credit that was sold"),
+    ] {
+        let report = planted(&with_funds().await, fault).await;
+        assert!(report.problems.iter().any(|problem| problem.rule.contains(rule)), "{fault}: {:?}", report.problems);
+    }
+}
+
 #[tokio::test]
 async fn the_database_itself_refuses_a_credit_spent_twice_or_beyond_its_balance() {
     let bench = with_credit().await;

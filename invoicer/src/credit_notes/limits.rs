@@ -7,7 +7,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::credit_notes::{self, StoredNote};
 use crate::ledger::invoices::{self, StoredInvoice};
 use crate::ledger::states;
-use crate::model::InvoiceStatus;
+use crate::model::{InvoiceKind, InvoiceStatus};
 use catalog::WriteTransaction;
 use domain::ids::{InvoiceId, OrganizationId};
 use domain::money::MinorUnits;
@@ -67,6 +67,10 @@ pub(super) async fn base_of(
     if !matches!(invoice.status, InvoiceStatus::Finalized | InvoiceStatus::Paid) {
         let detail = format!("Only finalized and paid invoices are credited; this one is {}", invoice.status);
         return Err(refused("wrong_invoice_state", detail));
+    }
+    if invoice.kind == InvoiceKind::Credit {
+        let detail = "credit paid ahead stays in its wallet: it cannot be credited";
+        return Err(refused("invoice_of_credit", detail));
     }
     let before = credit_notes::credited(write.connection(), id).await?;
     let billed = invoice.subtotal.0 - invoice.coupons.0 + invoice.tax.0;

@@ -176,3 +176,41 @@ CREATE TABLE wallets (
 CREATE INDEX wallets_by_creation ON wallets (organization_id, created_at, id);
 CREATE INDEX wallets_that_expire ON wallets (expires_at) WHERE expires_at IS NOT NULL AND terminated_at IS NULL;
 ";
+
+/// Credit that is paid for, and rules by which wallets are filled up.
+pub(super) const WALLET_TOP_UPS: &str = "
+CREATE TABLE wallet_rules (
+    id TEXT NOT NULL PRIMARY KEY,
+    organization_id TEXT NOT NULL,
+    wallet_id TEXT NOT NULL REFERENCES wallets (id),
+    cause TEXT NOT NULL CHECK (cause IN ('interval', 'threshold')),
+    every TEXT,
+    threshold_cents BIGINT CHECK (threshold_cents >= 0),
+    granted_cents BIGINT NOT NULL CHECK (granted_cents >= 0),
+    paid_cents BIGINT NOT NULL CHECK (paid_cents >= 0),
+    anchor_at BIGINT NOT NULL,
+    times BIGINT NOT NULL,
+    next_at BIGINT,
+    expires_at BIGINT,
+    created_at BIGINT NOT NULL,
+    CHECK (granted_cents > 0 OR paid_cents > 0),
+    CHECK ((cause = 'interval') = (every IS NOT NULL)),
+    CHECK ((cause = 'threshold') = (threshold_cents IS NOT NULL))
+);
+CREATE INDEX wallet_rules_of_wallet ON wallet_rules (wallet_id);
+CREATE INDEX wallet_rules_next ON wallet_rules (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX wallet_rules_on_balance ON wallet_rules (wallet_id) WHERE threshold_cents IS NOT NULL;
+
+CREATE TABLE wallet_top_ups (
+    id TEXT NOT NULL PRIMARY KEY,
+    organization_id TEXT NOT NULL,
+    wallet_id TEXT NOT NULL REFERENCES wallets (id),
+    invoice_id TEXT NOT NULL UNIQUE REFERENCES invoices (id),
+    source TEXT NOT NULL CHECK (source IN ('manual', 'interval', 'threshold')),
+    cents BIGINT NOT NULL CHECK (cents > 0),
+    status TEXT NOT NULL CHECK (status IN ('pending', 'settled', 'failed')),
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+CREATE INDEX wallet_top_ups_of_wallet ON wallet_top_ups (wallet_id);
+";

@@ -7,7 +7,7 @@ use super::bulk::{BulkInsert, Cell, placeholders, query_with};
 use super::{LedgerError, read_uuid};
 use crate::credits::coupons::rank;
 use crate::credits::fund::{CouponTerms, Discount, Fund, FundKind, FundTerms, Spent, WalletTerms};
-use domain::ids::{CustomerId, InvoiceId, OrganizationId};
+use domain::ids::{CustomerId, InvoiceId, OrganizationId, PlanId};
 use domain::money::{Currency, MinorUnits};
 use domain::time::Timestamp;
 use sqlx::any::AnyRow;
@@ -177,7 +177,31 @@ async fn coupon_terms(
             terms.insert(read_uuid(&row, "id")?, one);
         }
     }
+    with_overrides(connection, &mut terms).await?;
     Ok(terms)
+}
+
+/// A coupon of a plan also discounts the plans that were made of it for one subscription each.
+async fn with_overrides(
+    connection: &mut AnyConnection,
+    terms: &mut HashMap<Uuid, CouponTerms>,
+) -> Result<(), LedgerError> {
+    let named: BTreeSet<PlanId> = terms.values().flat_map(|one| one.plans.iter().copied()).collect();
+    let ids: Vec<String> = named.iter().map(ToString::to_string).collect();
+    let mut children: HashMap<PlanId, Vec<PlanId>> = HashMap::new();
+    for some in ids.chunks(PER_QUERY) {
+        let list = placeholders(0, some.len());
+        let sql = format!("SELECT id, parent_plan_id FROM plans WHERE parent_plan_id IN ({list})");
+        for row in query_with(sql, some).fetch_all(&mut *connection).await? {
+            let parent = PlanId(read_uuid(&row, "parent_plan_id")?);
+            children.entry(parent).or_default().push(PlanId(read_uuid(&row, "id")?));
+        }
+    }
+    for one in terms.values_mut() {
+        let more: Vec<PlanId> = one.plans.iter().filter_map(|plan| children.get(plan)).flatten().copied().collect();
+        one.plans.extend(more);
+    }
+    Ok(())
 }
 
 type WalletsById = HashMap<Uuid, (WalletTerms, Option<Timestamp>)>;
@@ -297,6 +321,16 @@ fn account_of(row: &AnyRow) -> Result<Account, LedgerError> {
         entries: row.try_get("entries")?,
         spendable: row.try_get::<i64, _>("spendable")? != 0,
     })
+}
+
+/// Closes a locked account: it is not spent any more.
+///
+/// # Errors
+/// As the database.
+pub async fn close(connection: &mut AnyConnection, id: Uuid) -> Result<(), LedgerError> {
+    let sql = "UPDATE credit_accounts SET spendable = 0 WHERE id = $1";
+    sqlx::query(sql).bind(id.to_string()).execute(connection).await?;
+    Ok(())
 }
 
 /// Writes an entry of a locked account.

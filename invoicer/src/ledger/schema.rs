@@ -7,7 +7,7 @@
 //! unique per subscription, kind, charge, line (with the event, where it is paid in advance) and period start, as long as its invoice is not voided; an invoice per customer, currency, entity, due instant and
 //! the first thing on it. Numbers are unique per organization and prefix.
 
-use super::credit_tables::{COUPONS, CREDIT_NOTES, WALLETS};
+use super::credit_tables::{COUPONS, CREDIT_NOTES, WALLET_TOP_UPS, WALLETS};
 use catalog::database::{Database, DatabaseError};
 
 /// Name under which the migrations are counted.
@@ -23,6 +23,7 @@ pub const MIGRATIONS: &[&str] = &[
     CREDIT_NOTES,
     COUPONS,
     WALLETS,
+    WALLET_TOP_UPS,
     super::tally::MIGRATION,
 ];
 

@@ -4,7 +4,8 @@ use super::LedgerError;
 use super::bulk::{BulkInsert, Cell};
 use super::invoices::StoredInvoice;
 use super::tally::Changes;
-use crate::model::InvoiceStatus;
+use super::wallets;
+use crate::model::{InvoiceKind, InvoiceStatus};
 use domain::ids::{InvoiceId, OrganizationId};
 use domain::money::MinorUnits;
 use domain::time::Timestamp;
@@ -104,6 +105,9 @@ pub async fn settle(
     if rest == 0 {
         set_fees(connection, invoice, "payment_status = 'succeeded'", now).await?;
         Changes::of_one(organization, InvoiceStatus::Finalized, InvoiceStatus::Paid).write(connection).await?;
+        if invoice.kind == InvoiceKind::Credit {
+            wallets::arrive(connection, organization, invoice.id, now).await?;
+        }
     }
     Ok(true)
 }
@@ -145,6 +149,7 @@ pub async fn void(
     }
     set_fees(connection, invoice, "voided = 1", now).await?;
     Changes::of_one(organization, invoice.status, InvoiceStatus::Voided).write(connection).await?;
+    wallets::fail(connection, invoice.id, now).await?;
     Ok(true)
 }
 

@@ -15,7 +15,7 @@ impl Tenant<'_> {
         catalog.create_tax(self.organization, &from(new), at(JULY)).await.unwrap();
     }
 
-    async fn put(&self, path: &str, body: Value) -> Answer {
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
         let key = format!("Bearer {}", self.key);
         self.installation.ask(Method::PUT, path, &[("authorization", &key)], Some(body)).await
     }

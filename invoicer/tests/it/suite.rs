@@ -3,6 +3,7 @@
 mod actions;
 mod at_one_instant;
 mod billing;
+mod coupons;
 mod credit_notes;
 mod disturbed;
 mod in_advance;
@@ -12,3 +13,4 @@ mod pages;
 mod routes;
 mod run_reports;
 mod support;
+mod wallets;

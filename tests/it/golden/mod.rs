@@ -35,7 +35,7 @@ fn at_one_instant(case: &Value, first: &str, second: &str) -> bool {
     ends.into_iter().any(|end| steps().any(|step| step["do"] == first && step["at"] == end["at"]))
 }
 
-const DECISIONS: [Decision; 6] = [
+const DECISIONS: [Decision; 5] = [
     Decision {
         reason: "periods are half open (I6): usage at the instant of the end is no longer the subscription's",
         applies: |case| at_one_instant(case, "event", "terminate_subscription"),
@@ -48,12 +48,8 @@ const DECISIONS: [Decision; 6] = [
         },
     },
     Decision {
-        reason: "coupons are not built yet",
-        applies: |case| uses(case, &["apply_coupons"], &[], &["coupons_amount_cents"]),
-    },
-    Decision {
-        reason: "wallets are not built yet",
-        applies: |case| uses(case, &["create_wallet", "create_wallets"], &[], &["prepaid_credit_amount_cents"]),
+        reason: "a wallet's ongoing usage is not built yet",
+        applies: |case| uses(case, &[], &["ongoing_usage_cents"], &[]),
     },
     Decision { reason: "payments are not built yet", applies: |case| uses(case, &["payment"], &[], &[]) },
     Decision {

@@ -1,6 +1,6 @@
 //! One scenario: its catalog in a sandbox of its own, then its steps in order.
 
-use super::expect::{Outcome, Step};
+use super::expect::{Outcome, Step, percent};
 use crate::harness::Server;
 use crate::wire::{Caller, text};
 use reqwest::Method;
@@ -13,6 +13,7 @@ pub(super) struct Stage {
     pub(super) id: String,
     pub(super) timezone: String,
     customer: String,
+    currency: Value,
     pub(super) plans: HashMap<String, String>,
     grace_days: Value,
     events: u32,
@@ -121,6 +122,14 @@ impl Stage {
                 self.estimated = Some(self.estimate(step).await?);
                 Ok(Value::Null)
             }
+            "create_wallet" => self.create_wallet(step).await,
+            "create_wallets" => {
+                for wallet in step["wallets"].as_array().into_iter().flatten() {
+                    self.create_wallet(wallet).await?;
+                }
+                Ok(Value::Null)
+            }
+            "apply_coupons" => self.apply_coupons(step).await,
             "finalize_all_drafts" => self.each_draft("finalize").await,
             "refresh_draft" => self.each_draft("refresh").await,
             other => Err(format!("the step '{other}' needs what is not built")),
@@ -141,6 +150,42 @@ impl Stage {
             body["ending_at"] = end.clone();
         }
         self.post("/v1/subscriptions/", body).await
+    }
+
+    /// Wallets of a case name credits and what one is in the currency's unit, or their balance.
+    async fn create_wallet(&self, wallet: &Value) -> Tried {
+        let mut body = json!({"customer_id": self.customer, "currency": self.currency, "code": wallet["code"],
+            "priority": wallet["priority"], "expiration_at": wallet["expiration_at"],
+            "initial_granted_credits": wallet["balance_cents"],
+            "limited_to_metric_codes": wallet.get("limited_to_metrics").unwrap_or(&json!([])),
+            "allowed_fee_types": wallet.get("allowed_fee_types").unwrap_or(&json!([]))});
+        if let Some(credits) = wallet.get("granted_credits") {
+            body["initial_granted_credits"] = credits.clone();
+            // Cents of one credit: percent the other way round.
+            body["rate_amount"] = json!(percent(&text(&wallet["rate_amount"])));
+        }
+        self.post("/v1/wallets/", body).await
+    }
+
+    /// The scenario's wallets, oldest first.
+    pub(super) async fn wallets(&self) -> Result<Vec<Value>, String> {
+        let page = self.get("/v1/wallets/?order_by=created_at:asc&limit=1000").await?;
+        Ok(page.as_array().cloned().unwrap_or_default())
+    }
+
+    async fn apply_coupons(&self, step: &Value) -> Tried {
+        for coupon in step["coupons"].as_array().into_iter().flatten() {
+            let body = json!({"code": coupon["code"], "name": coupon["code"], "coupon_type": coupon["type"],
+                "amount_cents": coupon["amount_cents"], "percentage_rate": coupon["percentage_rate"],
+                "amount_currency": coupon.get("amount_cents").map(|_| &self.currency),
+                "frequency": coupon["frequency"], "frequency_duration": coupon["frequency_duration"],
+                "limited_to_plan_codes": coupon.get("limited_to_plans").unwrap_or(&json!([])),
+                "limited_to_metric_codes": coupon.get("limited_to_metrics").unwrap_or(&json!([]))});
+            self.post("/v1/coupons/", body).await?;
+            let body = json!({"coupon_code": coupon["code"], "customer_id": self.customer});
+            self.post("/v1/coupons/apply", body).await?;
+        }
+        Ok(Value::Null)
     }
 
     async fn send_event(&mut self, step: &Value) -> Tried {
@@ -206,6 +251,7 @@ async fn set_up(server: &Server, case: &Value) -> Result<Stage, String> {
         id,
         timezone,
         customer: String::new(),
+        currency: customer["currency"].clone(),
         plans: HashMap::new(),
         grace_days,
         events: 0,
