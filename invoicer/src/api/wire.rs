@@ -7,6 +7,8 @@ mod coupon;
 mod credit_note;
 mod fee;
 mod invoice;
+mod payment;
+mod payment_request;
 mod preview;
 mod proof;
 mod run;
@@ -24,6 +26,11 @@ pub use credit_note::{
 };
 pub use fee::{FeeRecord, FeeUpdate};
 pub use invoice::{InvoiceRecord, LineItem};
+pub use payment::{ManualPaymentCreate, PaymentRecord, PaymentStatus, RefundRequest};
+pub use payment_request::{
+    BatchPaymentRequestResponse, PaymentAttemptHistoryResponse, PaymentRequestCreate, PaymentRequestRecord,
+    PaymentRequestStatus,
+};
 pub use preview::{InvoicePreviewRecord, InvoicePreviewRequest};
 pub use proof::{EventRecord, ProofRecord};
 pub use run::{BillingRunRecord, BillingRunRequest};

@@ -24,6 +24,7 @@ pub const MIGRATIONS: &[&str] = &[
     COUPONS,
     WALLETS,
     WALLET_TOP_UPS,
+    super::payment_tables::PAYMENTS,
 ];
 
 /// Looks at the tables without changing any; their version, 0 when there are none.

@@ -35,7 +35,7 @@ fn at_one_instant(case: &Value, first: &str, second: &str) -> bool {
     ends.into_iter().any(|end| steps().any(|step| step["do"] == first && step["at"] == end["at"]))
 }
 
-const DECISIONS: [Decision; 5] = [
+const DECISIONS: [Decision; 4] = [
     Decision {
         reason: "periods are half open (I6): usage at the instant of the end is no longer the subscription's",
         applies: |case| at_one_instant(case, "event", "terminate_subscription"),
@@ -51,7 +51,6 @@ const DECISIONS: [Decision; 5] = [
         reason: "a wallet's ongoing usage is not built yet",
         applies: |case| uses(case, &[], &["ongoing_usage_cents"], &[]),
     },
-    Decision { reason: "payments are not built yet", applies: |case| uses(case, &["payment"], &[], &[]) },
     Decision {
         reason: "usage thresholds are not billed yet",
         applies: |case| any_plan(case, |plan| plan.get("usage_thresholds").is_some()),

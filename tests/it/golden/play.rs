@@ -129,6 +129,7 @@ impl Stage {
                 }
                 Ok(Value::Null)
             }
+            "payment" => self.pay(step).await,
             "apply_coupons" => self.apply_coupons(step).await,
             "finalize_all_drafts" => self.each_draft("finalize").await,
             "refresh_draft" => self.each_draft("refresh").await,
@@ -150,6 +151,14 @@ impl Stage {
             body["ending_at"] = end.clone();
         }
         self.post("/v1/subscriptions/", body).await
+    }
+
+    /// Of the last invoice.
+    async fn pay(&self, step: &Value) -> Tried {
+        let invoices = self.invoices().await?;
+        let last = invoices.last().ok_or("no invoice to pay")?;
+        let body = json!({"invoice_id": last["id"], "amount": step["amount_cents"], "currency": self.currency});
+        self.post("/v1/payments/record", body).await
     }
 
     /// Wallets of a case name credits and what one is in the currency's unit, or their balance.

@@ -477,7 +477,7 @@ impl WalletTransactionRecord {
             customer_id: wallet.customer,
             transaction_type: if movement.cents > 0 { "inbound" } else { "outbound" },
             transaction_status: match movement.kind.as_str() {
-                "purchased" => "purchased",
+                "purchased" | "overpaid" => "purchased",
                 "applied" | "given_back" => "invoiced",
                 "voided" | "expired" => "voided",
                 _ => "granted",
