@@ -12,6 +12,7 @@
 //! Every action locks the account first; the entries' keys refuse what a missing lock would let through (I7).
 //! [`tend`] is what the clock does: rules that fill up, and expiry.
 
+pub mod ongoing;
 pub mod tend;
 
 use crate::actions::ActionError;

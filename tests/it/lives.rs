@@ -1,5 +1,6 @@
 //! Random lives of subscriptions in a sandbox, against a naive model: after each step everything owed so far is billed once, to the
-//! cent, every invoice adds up with its taxes, and numbers have no gap (I4, I5, I6).
+//! cent, every invoice adds up with its taxes, coupons and credits, numbers have no gap, a wallet gives each invoice what it has and
+//! no more, and an invoice is paid exactly when its payments come to what is due (I4, I5, I6, I7).
 //!
 //! A life has a timezone (months of 23- and 25-hour days among them), taxes of some level, days of grace or none, and a clock that
 //! jumps or walks. The model ([`model`]) knows days, months and multiplication; it shares no code with the product. Instants are whole
@@ -11,7 +12,10 @@ use crate::harness::Server;
 use crate::wire::{Caller, text};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use model::{ADD_ON, CITY, LEVY, Owed, PLANS, Stay, Taxes, VAT, month_start, tax_on};
+use model::{
+    ADD_ON, CITY, COUPON, LEVY, Line, Owed, PLANS, Stay, Taxes, VAT, WalletStep, balance_after, discount, month_start,
+    shares_of, tax_on,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use reqwest::Method;
@@ -30,6 +34,14 @@ enum Act {
     Void,
     Terminate,
     Wait,
+    /// A percentage of all later invoices, once in a life.
+    Coupon,
+    /// Cents into the wallet, which the first opens.
+    TopUp(i64),
+    /// All that is due of the newest invoice, or half of it.
+    Pay(bool),
+    /// The newest payment is paid back.
+    Refund,
 }
 
 fn any_act() -> impl Strategy<Value = (i64, Act)> {
@@ -43,6 +55,10 @@ fn any_act() -> impl Strategy<Value = (i64, Act)> {
         1 => Just(Act::Void),
         2 => Just(Act::Terminate),
         2 => Just(Act::Wait),
+        1 => Just(Act::Coupon),
+        2 => (1_i64..8_000).prop_map(Act::TopUp),
+        2 => any::<bool>().prop_map(Act::Pay),
+        1 => Just(Act::Refund),
     ];
     (prop_oneof![3 => 1_i64..72, 2 => 200_i64..1_500], act)
 }
@@ -83,6 +99,11 @@ struct Life {
     stays: Vec<Stay>,
     add_ons: usize,
     sent: usize,
+    coupon_since: Option<DateTime<Utc>>,
+    wallet: Option<String>,
+    grants: Vec<(DateTime<Utc>, i64)>,
+    /// Payment, invoice, cents; those paid back taken out.
+    payments: Vec<(String, String, i64)>,
 }
 
 impl Life {
@@ -92,7 +113,20 @@ impl Life {
         let caller = Caller::key(server, &text(&made["api_key"]["raw_key"]));
         let now: DateTime<Utc> = "2026-01-10T05:00:00Z".parse().unwrap();
         let customer = String::new();
-        let mut life = Self { caller, ways, customer, plans: vec![], now, stays: vec![], add_ons: 0, sent: 0 };
+        let mut life = Self {
+            caller,
+            ways,
+            customer,
+            plans: vec![],
+            now,
+            stays: vec![],
+            add_ons: 0,
+            sent: 0,
+            coupon_since: None,
+            wallet: None,
+            grants: vec![],
+            payments: vec![],
+        };
         life.move_clock(0).await;
         life.make_taxes().await;
         life.make_plans().await;
@@ -182,6 +216,10 @@ impl Life {
                 self.add_ons += 1;
             }
             (Act::Void, _) => self.void().await,
+            (Act::Coupon, _) => self.take_coupon().await,
+            (Act::TopUp(cents), _) => self.top_up(cents).await,
+            (Act::Pay(half), _) => self.pay(half).await,
+            (Act::Refund, _) => self.refund().await,
             (Act::Terminate, Some(place)) => {
                 let path = format!("/v1/subscriptions/{}", self.stays[place].id);
                 let answer = self.caller.request(Method::DELETE, &path).send().await.unwrap();
@@ -231,12 +269,60 @@ impl Life {
         self.stays.push(Stay { id: text(&new["id"]), plan, from: self.now, uses: vec![], ..old });
     }
 
+    async fn take_coupon(&mut self) {
+        if self.coupon_since.is_some() {
+            return;
+        }
+        let coupon = json!({"code": "some", "name": "Some", "coupon_type": "percentage",
+            "percentage_rate": COUPON.to_string(), "frequency": "forever"});
+        self.caller.post("/v1/coupons/", &coupon).await;
+        let body = json!({"coupon_code": "some", "customer_id": self.customer});
+        self.caller.post("/v1/coupons/apply", &body).await;
+        self.coupon_since = Some(self.now);
+    }
+
+    async fn top_up(&mut self, cents: i64) {
+        match &self.wallet {
+            Some(wallet) => {
+                let body = json!({"credits": cents.to_string()});
+                self.caller.post(&format!("/v1/wallets/{wallet}/top_up"), &body).await;
+            }
+            None => {
+                let body = json!({"customer_id": self.customer, "initial_granted_credits": cents.to_string()});
+                self.wallet = Some(text(&self.caller.post("/v1/wallets/", &body).await["id"]));
+            }
+        }
+        self.grants.push((self.now, cents));
+    }
+
+    fn paid(&self, invoice: &str) -> i64 {
+        self.payments.iter().filter(|(_, of, _)| of == invoice).map(|(_, _, cents)| cents).sum()
+    }
+
+    async fn pay(&mut self, half: bool) {
+        let unpaid = self.caller.all("/v1/invoices/?status=finalized&order_by=created_at:asc").await;
+        let Some(invoice) = unpaid.last() else { return };
+        let id = text(&invoice["id"]);
+        let due = cents(&invoice["total_cents"]) - self.paid(&id);
+        let amount = if half { (due + 1) / 2 } else { due };
+        let body = json!({"invoice_id": id, "amount": amount, "currency": "USD"});
+        let payment = self.caller.post("/v1/payments/record", &body).await;
+        self.payments.push((text(&payment["id"]), id, amount));
+    }
+
+    async fn refund(&mut self) {
+        if let Some((payment, _, _)) = self.payments.pop() {
+            self.caller.post(&format!("/v1/payments/{payment}/refund"), &json!({})).await;
+        }
+    }
+
     async fn void(&mut self) {
         let unpaid = self.caller.all("/v1/invoices/?status=finalized").await;
         // What credit was given for is not taken back besides.
         let notes = self.caller.all("/v1/credit_notes/").await;
         let credited = |invoice: &&Value| notes.iter().any(|note| note["invoice_id"] == invoice["id"]);
-        if let Some(invoice) = unpaid.iter().rfind(|invoice| !credited(invoice)) {
+        let paid_in_part = |invoice: &&Value| self.paid(&text(&invoice["id"])) > 0;
+        if let Some(invoice) = unpaid.iter().rfind(|invoice| !credited(invoice) && !paid_in_part(invoice)) {
             self.caller.post(&format!("/v1/invoices/{}/void", text(&invoice["id"])), &json!({})).await;
         }
     }
@@ -250,12 +336,14 @@ impl Life {
         self.stays.iter().for_each(|stay| stay.owed(self.ways.zone, self.now, &mut wanted));
         let fees = self.caller.all("/v1/fees/?order_by=created_at:asc").await;
         let mut found = Owed::new();
-        let mut on_invoice: BTreeMap<String, Vec<(i64, i128)>> = BTreeMap::new();
+        let mut on_invoice: BTreeMap<String, Vec<Line>> = BTreeMap::new();
         let mut add_ons = 0;
         for fee in &fees {
             let (amount, invoice) = (cents(&fee["amount_cents"]), text(&fee["invoice_id"]));
             let plan = self.stays.iter().find(|stay| fee["subscription_id"] == stay.id).map(|stay| stay.plan);
-            on_invoice.entry(invoice.clone()).or_default().push((amount, self.ways.taxes.rate(plan)));
+            let share = text(&fee["precise_coupons_amount_cents"]);
+            let line = Line { cents: amount, rate: self.ways.taxes.rate(plan), share };
+            on_invoice.entry(invoice.clone()).or_default().push(line);
             if fee["fee_type"] == "add_on" {
                 add_ons += 1;
                 continue;
@@ -277,7 +365,48 @@ impl Life {
         let notes = self.caller.all("/v1/credit_notes/").await;
         let sum = |field: &str| notes.iter().map(|note| cents(&note[field])).sum::<i64>();
         prop_assert_eq!(sum("credit_amount_cents"), sum("balance_amount_cents") + spent);
+        self.check_wallet(&invoices).await
+    }
+
+    /// Each invoice took what the wallet had, in the order in which they were issued, and what is left is what is left.
+    async fn check_wallet(&self, invoices: &[Value]) -> Result<(), TestCaseError> {
+        let mut steps: Vec<(DateTime<Utc>, String, WalletStep)> = Vec::new();
+        for (at, cents) in &self.grants {
+            steps.push((*at, String::new(), WalletStep::Granted(*cents)));
+        }
+        for invoice in invoices.iter().filter(|one| one["invoice_number"].as_str().unwrap().starts_with("INV")) {
+            let taken = cents(&invoice["prepaid_credit_amount_cents"]);
+            let number = text(&invoice["invoice_number"]);
+            let issued = text(&invoice["issued_at"]).parse().unwrap();
+            steps.push((issued, number, WalletStep::Issued { due: cents(&invoice["total_cents"]) + taken, taken }));
+            if invoice["status"] == "voided" {
+                steps.push((text(&invoice["voided_at"]).parse().unwrap(), "voided".into(), WalletStep::Voided(taken)));
+            }
+        }
+        let since = self.grants.first().map(|(at, _)| *at);
+        steps.retain(|(at, number, _)| since.is_some_and(|since| *at > since || (*at == since && number.is_empty())));
+        steps.sort_by(|one, next| (one.0, &one.1).cmp(&(next.0, &next.1)));
+        let steps: Vec<WalletStep> = steps.into_iter().map(|(_, _, step)| step).collect();
+        let left = balance_after(&steps).map_err(TestCaseError::fail)?;
+        if let Some(wallet) = &self.wallet {
+            let wallet = self.caller.get(&format!("/v1/wallets/{wallet}")).await;
+            prop_assert_eq!(cents(&wallet["balance_cents"]), left, "{:?}", steps);
+        }
         Ok(())
+    }
+
+    /// What the coupon took off, of an invoice that was issued, or of a draft that was just refreshed.
+    fn check_coupon(&self, invoice: &Value, lines: &[Line]) -> Result<i64, TestCaseError> {
+        let taken = cents(&invoice["coupons_amount_cents"]);
+        prop_assert_eq!(shares_of(lines), taken, "{}", invoice);
+        if invoice["status"] == "draft" && !self.ways.refreshes {
+            return Ok(taken);
+        }
+        let issued: DateTime<Utc> = text(&invoice["issued_at"]).parse().unwrap();
+        let uses = invoice["invoice_type"] == "subscription" && self.coupon_since.is_some_and(|since| issued > since);
+        let wanted = if uses { discount(cents(&invoice["subtotal_cents"])) } else { 0 };
+        prop_assert_eq!(taken, wanted, "{}", invoice);
+        Ok(taken)
     }
 
     async fn invoices(&self) -> Vec<Value> {
@@ -292,19 +421,21 @@ impl Life {
     }
 
     /// Each invoice is the sum of its fees, with tax and less credit, and numbers have no gap; the credit that they took.
-    fn check_sums(
-        &self,
-        invoices: &[Value],
-        on_invoice: &BTreeMap<String, Vec<(i64, i128)>>,
-    ) -> Result<i64, TestCaseError> {
+    fn check_sums(&self, invoices: &[Value], on_invoice: &BTreeMap<String, Vec<Line>>) -> Result<i64, TestCaseError> {
         let (mut numbers, mut spent) = (Vec::new(), 0);
         for invoice in invoices {
             let fees = on_invoice.get(&text(&invoice["id"])).map(Vec::as_slice).unwrap_or_default();
             let (subtotal, tax) = (cents(&invoice["subtotal_cents"]), cents(&invoice["tax_amount_cents"]));
-            prop_assert_eq!(fees.iter().map(|(cents, _)| cents).sum::<i64>(), subtotal);
+            prop_assert_eq!(fees.iter().map(|line| line.cents).sum::<i64>(), subtotal);
             prop_assert_eq!(tax_on(fees), tax, "{}", invoice);
             let by_notes = cents(&invoice["credit_notes_amount_cents"]);
-            prop_assert_eq!(cents(&invoice["total_cents"]), subtotal + tax - by_notes);
+            let by_coupon = self.check_coupon(invoice, fees)?;
+            let by_wallet = cents(&invoice["prepaid_credit_amount_cents"]);
+            let total = cents(&invoice["total_cents"]);
+            prop_assert_eq!(total, subtotal - by_coupon + tax - by_notes - by_wallet);
+            let paid = self.paid(&text(&invoice["id"]));
+            let settled = paid == total && matches!(invoice["status"].as_str(), Some("paid" | "finalized"));
+            prop_assert_eq!(invoice["status"] == "paid", settled, "{} were paid of {}", paid, invoice);
             spent += if invoice["status"] == "voided" { 0 } else { by_notes };
             if invoice["status"] == "draft" {
                 let issued: DateTime<Utc> = text(&invoice["issued_at"]).parse().unwrap();

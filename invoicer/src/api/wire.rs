@@ -35,6 +35,6 @@ pub use preview::{InvoicePreviewRecord, InvoicePreviewRequest};
 pub use proof::{EventRecord, ProofRecord};
 pub use run::{BillingRunRecord, BillingRunRequest};
 pub use wallet::{
-    BalanceTimelineResponse, DepletionForecastResponse, WalletCreate, WalletRecord, WalletTopUp,
-    WalletTransactionRecord, WalletTransferRequest, WalletTransferResponse, WalletUpdate,
+    BalanceTimelineResponse, DepletionForecastResponse, OngoingBalanceResponse, WalletCreate, WalletRecord,
+    WalletTopUp, WalletTransactionRecord, WalletTransferRequest, WalletTransferResponse, WalletUpdate,
 };

@@ -35,7 +35,7 @@ fn at_one_instant(case: &Value, first: &str, second: &str) -> bool {
     ends.into_iter().any(|end| steps().any(|step| step["do"] == first && step["at"] == end["at"]))
 }
 
-const DECISIONS: [Decision; 4] = [
+const DECISIONS: [Decision; 3] = [
     Decision {
         reason: "periods are half open (I6): usage at the instant of the end is no longer the subscription's",
         applies: |case| at_one_instant(case, "event", "terminate_subscription"),
@@ -46,10 +46,6 @@ const DECISIONS: [Decision; 4] = [
             case["customer"].get("invoice_grace_period_days").is_some()
                 && uses(case, &["finalize_all_drafts"], &[], &[])
         },
-    },
-    Decision {
-        reason: "a wallet's ongoing usage is not built yet",
-        applies: |case| uses(case, &[], &["ongoing_usage_cents"], &[]),
     },
     Decision {
         reason: "usage thresholds are not billed yet",

@@ -182,6 +182,16 @@ impl Stage {
         Ok(page.as_array().cloned().unwrap_or_default())
     }
 
+    /// What usage so far will take, by code of the wallet.
+    pub(super) async fn ongoing_usage(&self) -> Tried {
+        let mut usage = Map::new();
+        for wallet in self.wallets().await? {
+            let path = format!("/v1/wallets/{}/ongoing_balance", text(&wallet["id"]));
+            usage.insert(text(&wallet["code"]), self.get(&path).await?["ongoing_usage_cents"].clone());
+        }
+        Ok(Value::Object(usage))
+    }
+
     async fn apply_coupons(&self, step: &Value) -> Tried {
         for coupon in step["coupons"].as_array().into_iter().flatten() {
             let body = json!({"code": coupon["code"], "name": coupon["code"], "coupon_type": coupon["type"],

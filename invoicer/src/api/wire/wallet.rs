@@ -572,3 +572,33 @@ impl DepletionForecastResponse {
         }
     }
 }
+
+/// What is left of a wallet once usage that is not billed yet will have been paid.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct OngoingBalanceResponse {
+    /// Which wallet.
+    pub wallet_id: Uuid,
+    /// What is left now, in minor units.
+    pub balance_cents: String,
+    /// What usage of the open periods will take, with taxes, before coupons and credit notes.
+    pub ongoing_usage_cents: String,
+    /// The one less the other; below 0 when the wallet will not do.
+    pub ongoing_balance_cents: String,
+    /// The same in credits.
+    pub credits_ongoing_balance: String,
+}
+
+impl OngoingBalanceResponse {
+    /// Of a wallet with this usage.
+    #[must_use]
+    pub fn of(wallet: &StoredWallet, usage: MinorUnits) -> Self {
+        let left = MinorUnits(wallet.balance.0.saturating_sub(usage.0));
+        Self {
+            wallet_id: wallet.id,
+            balance_cents: wallet.balance.to_string(),
+            ongoing_usage_cents: usage.to_string(),
+            ongoing_balance_cents: left.to_string(),
+            credits_ongoing_balance: wallet.credits(left).to_string(),
+        }
+    }
+}
