@@ -9,10 +9,8 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http_api::{
-    ApiError, Authenticated, JsonBody, ListParams, OptionalJsonBody, PathArguments, QueryArguments, collection,
-    total_count,
-};
+use http_api::json_body::OptionalJsonBody;
+use http_api::{ApiError, Authenticated, JsonBody, ListParams, PathArguments, QueryArguments, collection, total_count};
 
 pub(super) fn routes() -> Router<InvoicerState> {
     collection(Router::new(), "/v1/payments", get(list))
