@@ -170,11 +170,14 @@ async fn invoices_are_asked_for_once_and_the_request_is_answered_as_they_are_pai
     assert_eq!(tenant.post("/v1/payment_requests/", missing).await.status, StatusCode::NOT_FOUND);
     // Overdue by the clock: only what is not asked for yet.
     installation.clock.set(at("2027-01-01T00:00:00Z"));
+    assert_eq!(tenant.get("/v1/invoices/?payment_overdue=true").await.total, Some(2));
+    assert_eq!(tenant.get("/v1/invoices/?payment_overdue=perhaps").await.status, StatusCode::UNPROCESSABLE_ENTITY);
     let batch = tenant.post("/v1/payment_requests/batch", json!({})).await;
     assert_eq!(batch.status, StatusCode::CREATED, "{batch:?}");
     assert_eq!((&batch.body["created"], &batch.body["results"][0]["amount_cents"]), (&json!(1), &json!("1200")));
     assert_eq!(tenant.post("/v1/payment_requests/batch", json!({})).await.body["created"], json!(0));
     tenant.pays(&july, "1200", json!({})).await;
+    assert_eq!(tenant.get("/v1/invoices/?payment_overdue=false").await.total, Some(1));
     let path = format!("/v1/payment_requests/{}", text(&made.body, "id"));
     assert_eq!(text(&tenant.get(&path).await.body, "payment_status"), "succeeded");
     let history = tenant.get(&format!("{path}/attempts")).await.body;
