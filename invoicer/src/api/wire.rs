@@ -2,6 +2,7 @@
 //! shortest exact form, instants in RFC 3339.
 
 mod actions;
+mod applied_coupon;
 mod checked;
 mod coupon;
 mod credit_note;
@@ -14,13 +15,16 @@ mod proof;
 mod run;
 mod tax;
 mod wallet;
+mod wallet_movement;
+mod wallet_rule;
 
 pub(crate) use actions::outcome_of;
 pub use actions::{
     BulkFinalizeResponse, BulkInvoices, BulkVoidResponse, InvoiceUpdate, OneOffInvoiceCreate, SendReminderResponse,
     SettlementRecord,
 };
-pub use coupon::{AppliedCouponRecord, ApplyCouponRequest, CouponAnalytics, CouponCreate, CouponRecord, CouponUpdate};
+pub use applied_coupon::{AppliedCouponRecord, ApplyCouponRequest, CouponAnalytics};
+pub use coupon::{CouponCreate, CouponRecord, CouponUpdate};
 pub use credit_note::{
     CreditNoteCreate, CreditNoteEstimate, CreditNoteEstimateRequest, CreditNoteRecord, CreditNoteUpdate,
 };
@@ -34,7 +38,8 @@ pub use payment_request::{
 pub use preview::{InvoicePreviewRecord, InvoicePreviewRequest};
 pub use proof::{EventRecord, ProofRecord};
 pub use run::{BillingRunRecord, BillingRunRequest};
-pub use wallet::{
-    BalanceTimelineResponse, DepletionForecastResponse, OngoingBalanceResponse, WalletCreate, WalletRecord,
-    WalletTopUp, WalletTransactionRecord, WalletTransferRequest, WalletTransferResponse, WalletUpdate,
+pub use wallet::{WalletCreate, WalletRecord, WalletUpdate};
+pub use wallet_movement::{
+    BalanceTimelineResponse, DepletionForecastResponse, OngoingBalanceResponse, WalletTopUp, WalletTransactionRecord,
+    WalletTransferRequest, WalletTransferResponse,
 };
