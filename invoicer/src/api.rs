@@ -13,6 +13,8 @@ mod invoice_actions;
 mod invoices;
 mod ledger;
 mod lifecycle;
+mod payment_requests;
+mod payments;
 mod run_report;
 mod runs;
 mod wallets;
@@ -20,7 +22,7 @@ mod wire;
 
 pub use wire::{
     AppliedCouponRecord, BillingRunRecord, CouponRecord, CreditNoteRecord, FeeRecord, InvoiceRecord, LineItem,
-    ProofRecord, WalletRecord,
+    PaymentRecord, ProofRecord, WalletRecord,
 };
 
 use crate::actions::ActionError;
@@ -83,6 +85,8 @@ pub fn router(state: InvoicerState) -> Router {
         .merge(ledger::routes())
         .merge(lifecycle::routes())
         .merge(wallets::routes())
+        .merge(payments::routes())
+        .merge(payment_requests::routes())
         .layer(from_fn_with_state(state.auth.clone(), http_api::actor::named))
         .with_state(state)
 }
@@ -103,6 +107,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document.merge(ledger::Document::openapi());
     document.merge(lifecycle::Document::openapi());
     document.merge(wallets::Document::openapi());
+    document.merge(payments::Document::openapi());
+    document.merge(payment_requests::Document::openapi());
     document
 }
 

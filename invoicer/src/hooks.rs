@@ -115,6 +115,10 @@ impl AddOnApplied for BillingRuns {
 
 /// The ledger's rows of an organization, children first. Cuts name nobody and stay.
 const WIPE: &[&str] = &[
+    "DELETE FROM payment_request_invoices WHERE payment_request_id IN
+        (SELECT id FROM payment_requests WHERE organization_id = $1)",
+    "DELETE FROM payment_requests WHERE organization_id = $1",
+    "DELETE FROM payments WHERE organization_id = $1",
     "DELETE FROM credit_entries WHERE organization_id = $1",
     "DELETE FROM applied_coupons WHERE organization_id = $1",
     "DELETE FROM coupons WHERE organization_id = $1",

@@ -11,6 +11,7 @@
 //! - [`actions`]: an invoice issued, refreshed, paid, taken back or made again by hand; [`handmade`]: lines given by hand, add-ons
 //! - [`coupons`]: made, applied and ended by hand; [`wallets`]: opened, filled, moved, ended
 //! - [`credit_notes`]: what was billed, credited; by hand, or as a subscription ends
+//! - [`payments`]: money written down, refunded; [`payment_requests`]: asked for
 //! - [`prove`]: one fee counted again; [`preview`]: what the open period comes to so far; [`printed`]: an invoice as a page
 //!
 //! It refuses to parse events, to price usage, and to read clocks below [`scheduler`] and [`api`].
@@ -36,6 +37,8 @@ pub mod inputs;
 pub mod ledger;
 pub mod local_days;
 pub mod model;
+pub mod payment_requests;
+pub mod payments;
 pub mod preview;
 pub mod printed;
 pub mod prove;

@@ -1,17 +1,19 @@
 //! Random lives of subscriptions in a sandbox, against a naive model: after each step everything owed so far is billed once, to the
-//! cent, every invoice adds up with its taxes, and numbers have no gap (I4, I5, I6).
+//! cent, every invoice adds up with its taxes, coupons and credits, numbers have no gap, a wallet gives each invoice what it has and
+//! no more, and an invoice is paid exactly when its payments come to what is due (I4, I5, I6, I7).
 //!
 //! A life has a timezone (months of 23- and 25-hour days among them), taxes of some level, days of grace or none, and a clock that
 //! jumps or walks. The model ([`model`]) knows days, months and multiplication; it shares no code with the product. Instants are whole
 //! hours, each step later than the one before.
 
+mod funds;
 mod model;
 
 use crate::harness::Server;
 use crate::wire::{Caller, text};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use model::{ADD_ON, CITY, LEVY, Owed, PLANS, Stay, Taxes, VAT, month_start, tax_on};
+use model::{ADD_ON, CITY, LEVY, Line, Owed, PLANS, Stay, Taxes, VAT, month_start, tax_on};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use reqwest::Method;
@@ -30,6 +32,14 @@ enum Act {
     Void,
     Terminate,
     Wait,
+    /// A percentage of all later invoices, once in a life.
+    Coupon,
+    /// Cents into the wallet, which the first opens.
+    TopUp(i64),
+    /// All that is due of the newest invoice, or half of it.
+    Pay(bool),
+    /// The newest payment is paid back.
+    Refund,
 }
 
 fn any_act() -> impl Strategy<Value = (i64, Act)> {
@@ -43,6 +53,10 @@ fn any_act() -> impl Strategy<Value = (i64, Act)> {
         1 => Just(Act::Void),
         2 => Just(Act::Terminate),
         2 => Just(Act::Wait),
+        1 => Just(Act::Coupon),
+        2 => (1_i64..8_000).prop_map(Act::TopUp),
+        2 => any::<bool>().prop_map(Act::Pay),
+        1 => Just(Act::Refund),
     ];
     (prop_oneof![3 => 1_i64..72, 2 => 200_i64..1_500], act)
 }
@@ -83,6 +97,11 @@ struct Life {
     stays: Vec<Stay>,
     add_ons: usize,
     sent: usize,
+    coupon_since: Option<DateTime<Utc>>,
+    wallet: Option<String>,
+    grants: Vec<(DateTime<Utc>, i64)>,
+    /// Payment, invoice, cents; those paid back taken out.
+    payments: Vec<(String, String, i64)>,
 }
 
 impl Life {
@@ -92,7 +111,20 @@ impl Life {
         let caller = Caller::key(server, &text(&made["api_key"]["raw_key"]));
         let now: DateTime<Utc> = "2026-01-10T05:00:00Z".parse().unwrap();
         let customer = String::new();
-        let mut life = Self { caller, ways, customer, plans: vec![], now, stays: vec![], add_ons: 0, sent: 0 };
+        let mut life = Self {
+            caller,
+            ways,
+            customer,
+            plans: vec![],
+            now,
+            stays: vec![],
+            add_ons: 0,
+            sent: 0,
+            coupon_since: None,
+            wallet: None,
+            grants: vec![],
+            payments: vec![],
+        };
         life.move_clock(0).await;
         life.make_taxes().await;
         life.make_plans().await;
@@ -182,6 +214,10 @@ impl Life {
                 self.add_ons += 1;
             }
             (Act::Void, _) => self.void().await,
+            (Act::Coupon, _) => self.take_coupon().await,
+            (Act::TopUp(cents), _) => self.top_up(cents).await,
+            (Act::Pay(half), _) => self.pay(half).await,
+            (Act::Refund, _) => self.refund().await,
             (Act::Terminate, Some(place)) => {
                 let path = format!("/v1/subscriptions/{}", self.stays[place].id);
                 let answer = self.caller.request(Method::DELETE, &path).send().await.unwrap();
@@ -236,7 +272,8 @@ impl Life {
         // What credit was given for is not taken back besides.
         let notes = self.caller.all("/v1/credit_notes/").await;
         let credited = |invoice: &&Value| notes.iter().any(|note| note["invoice_id"] == invoice["id"]);
-        if let Some(invoice) = unpaid.iter().rfind(|invoice| !credited(invoice)) {
+        let paid_in_part = |invoice: &&Value| self.paid(&text(&invoice["id"])) > 0;
+        if let Some(invoice) = unpaid.iter().rfind(|invoice| !credited(invoice) && !paid_in_part(invoice)) {
             self.caller.post(&format!("/v1/invoices/{}/void", text(&invoice["id"])), &json!({})).await;
         }
     }
@@ -250,12 +287,14 @@ impl Life {
         self.stays.iter().for_each(|stay| stay.owed(self.ways.zone, self.now, &mut wanted));
         let fees = self.caller.all("/v1/fees/?order_by=created_at:asc").await;
         let mut found = Owed::new();
-        let mut on_invoice: BTreeMap<String, Vec<(i64, i128)>> = BTreeMap::new();
+        let mut on_invoice: BTreeMap<String, Vec<Line>> = BTreeMap::new();
         let mut add_ons = 0;
         for fee in &fees {
             let (amount, invoice) = (cents(&fee["amount_cents"]), text(&fee["invoice_id"]));
             let plan = self.stays.iter().find(|stay| fee["subscription_id"] == stay.id).map(|stay| stay.plan);
-            on_invoice.entry(invoice.clone()).or_default().push((amount, self.ways.taxes.rate(plan)));
+            let share = text(&fee["precise_coupons_amount_cents"]);
+            let line = Line { cents: amount, rate: self.ways.taxes.rate(plan), share };
+            on_invoice.entry(invoice.clone()).or_default().push(line);
             if fee["fee_type"] == "add_on" {
                 add_ons += 1;
                 continue;
@@ -277,7 +316,7 @@ impl Life {
         let notes = self.caller.all("/v1/credit_notes/").await;
         let sum = |field: &str| notes.iter().map(|note| cents(&note[field])).sum::<i64>();
         prop_assert_eq!(sum("credit_amount_cents"), sum("balance_amount_cents") + spent);
-        Ok(())
+        self.check_wallet(&invoices).await
     }
 
     async fn invoices(&self) -> Vec<Value> {
@@ -292,19 +331,21 @@ impl Life {
     }
 
     /// Each invoice is the sum of its fees, with tax and less credit, and numbers have no gap; the credit that they took.
-    fn check_sums(
-        &self,
-        invoices: &[Value],
-        on_invoice: &BTreeMap<String, Vec<(i64, i128)>>,
-    ) -> Result<i64, TestCaseError> {
+    fn check_sums(&self, invoices: &[Value], on_invoice: &BTreeMap<String, Vec<Line>>) -> Result<i64, TestCaseError> {
         let (mut numbers, mut spent) = (Vec::new(), 0);
         for invoice in invoices {
             let fees = on_invoice.get(&text(&invoice["id"])).map(Vec::as_slice).unwrap_or_default();
             let (subtotal, tax) = (cents(&invoice["subtotal_cents"]), cents(&invoice["tax_amount_cents"]));
-            prop_assert_eq!(fees.iter().map(|(cents, _)| cents).sum::<i64>(), subtotal);
+            prop_assert_eq!(fees.iter().map(|line| line.cents).sum::<i64>(), subtotal);
             prop_assert_eq!(tax_on(fees), tax, "{}", invoice);
             let by_notes = cents(&invoice["credit_notes_amount_cents"]);
-            prop_assert_eq!(cents(&invoice["total_cents"]), subtotal + tax - by_notes);
+            let by_coupon = self.check_coupon(invoice, fees)?;
+            let by_wallet = cents(&invoice["prepaid_credit_amount_cents"]);
+            let total = cents(&invoice["total_cents"]);
+            prop_assert_eq!(total, subtotal - by_coupon + tax - by_notes - by_wallet);
+            let paid = self.paid(&text(&invoice["id"]));
+            let settled = paid == total && matches!(invoice["status"].as_str(), Some("paid" | "finalized"));
+            prop_assert_eq!(invoice["status"] == "paid", settled, "{} were paid of {}", paid, invoice);
             spent += if invoice["status"] == "voided" { 0 } else { by_notes };
             if invoice["status"] == "draft" {
                 let issued: DateTime<Utc> = text(&invoice["issued_at"]).parse().unwrap();

@@ -47,6 +47,7 @@ async fn export(
         customer: query.id("customer_id")?,
         subscription: query.id("subscription_id")?,
         status: query.choice("status")?,
+        overdue: None,
     };
     // The first page before the answer begins, so that what goes wrong at once is told as an error.
     let first = page(&state, caller.organization, filter, 0, form).await?;

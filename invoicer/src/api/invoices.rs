@@ -12,6 +12,7 @@ use domain::catalog::SubscriptionStatus;
 use http_api::{
     ApiError, Authenticated, JsonBody, ListParams, Order, PathArguments, QueryArguments, collection, total_count,
 };
+use serde::Deserialize;
 
 pub(super) fn routes() -> Router<InvoicerState> {
     let router = collection(Router::new(), "/v1/invoices", get(list));
@@ -36,11 +37,19 @@ const ORDERS: &[(&str, &str)] = &[
     ("invoice_type", "invoice_type"),
 ];
 
-/// A page of invoices with their lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+enum YesOrNo {
+    #[serde(rename = "true")]
+    Yes,
+    #[serde(rename = "false")]
+    No,
+}
+
+/// A page of invoices with their lines; overdue by the organization's clock.
 #[utoipa::path(get, path = "/v1/invoices/", tag = "Invoices", security(("api_key" = [])),
     params(("skip" = Option<i64>, Query), ("limit" = Option<i64>, Query), ("order_by" = Option<String>, Query),
         ("customer_id" = Option<uuid::Uuid>, Query), ("subscription_id" = Option<uuid::Uuid>, Query),
-        ("status" = Option<crate::model::InvoiceStatus>, Query)),
+        ("status" = Option<crate::model::InvoiceStatus>, Query), ("payment_overdue" = Option<bool>, Query)),
     responses((status = 200, body = [InvoiceRecord]), (status = 401), (status = 422)))]
 async fn list(
     caller: Authenticated,
@@ -48,10 +57,12 @@ async fn list(
     params: ListParams,
     query: QueryArguments,
 ) -> Result<impl IntoResponse, ApiError> {
+    let overdue: Option<YesOrNo> = query.choice("payment_overdue")?;
     let filter = InvoiceFilter {
         customer: query.id("customer_id")?,
         subscription: query.id("subscription_id")?,
         status: query.choice("status")?,
+        overdue: overdue.map(|overdue| (overdue == YesOrNo::Yes, caller.now)),
     };
     let page = page_of(&params, ORDERS)?;
     let mut connection = state.connection().await?;

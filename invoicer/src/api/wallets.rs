@@ -4,17 +4,23 @@ use super::InvoicerState;
 use super::coupons::known_metrics;
 use super::invoices::page_of;
 use super::wire::{
-    BalanceTimelineResponse, DepletionForecastResponse, WalletCreate, WalletRecord, WalletTopUp,
-    WalletTransactionRecord, WalletTransferRequest, WalletTransferResponse, WalletUpdate,
+    BalanceTimelineResponse, DepletionForecastResponse, OngoingBalanceResponse, WalletCreate, WalletRecord,
+    WalletTopUp, WalletTransactionRecord, WalletTransferRequest, WalletTransferResponse, WalletUpdate,
 };
+use crate::ledger::invoices::PageOf;
 use crate::ledger::wallet_statement;
 use crate::ledger::wallets::{self, WalletFilter};
+use crate::wallets::ongoing::ongoing_usage;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use catalog::subscription::storage::SubscriptionFilter;
+use domain::catalog::SubscriptionStatus;
+use domain::ids::SubscriptionId;
 use domain::time::Timestamp;
+use http_api::list_params::MAX_LIMIT;
 use http_api::{ApiError, Authenticated, JsonBody, ListParams, PathArguments, QueryArguments, collection, total_count};
 use serde::Deserialize;
 
@@ -26,6 +32,7 @@ pub(super) fn routes() -> Router<InvoicerState> {
         .route("/v1/wallets/{wallet_id}/transactions", get(transactions))
         .route("/v1/wallets/{wallet_id}/balance_timeline", get(timeline))
         .route("/v1/wallets/{wallet_id}/depletion_forecast", get(forecast))
+        .route("/v1/wallets/{wallet_id}/ongoing_balance", get(ongoing))
 }
 
 const ORDERS: &[(&str, &str)] = &[
@@ -216,6 +223,33 @@ async fn forecast(
     Ok(Json(DepletionForecastResponse::of(&wallet, paid, days, caller.now)))
 }
 
+/// What is left once usage that is not billed yet will have been paid.
+#[utoipa::path(get, path = "/v1/wallets/{wallet_id}/ongoing_balance", tag = "Wallets", security(("api_key" = [])),
+    params(("wallet_id" = uuid::Uuid, Path)),
+    responses((status = 200, body = OngoingBalanceResponse), (status = 401), (status = 404), (status = 422),
+        (status = 503)))]
+async fn ongoing(
+    caller: Authenticated,
+    State(state): State<InvoicerState>,
+    path: PathArguments,
+) -> Result<Json<OngoingBalanceResponse>, ApiError> {
+    let wallet = state.runs.wallet(caller.organization, path.id("wallet_id")?).await?;
+    let most = QueryArguments::of(&[("limit", "1000")]);
+    let filter = SubscriptionFilter { customer_id: Some(wallet.customer), external_id: None };
+    let catalog = state.prover.catalog();
+    let (found, _) = catalog.subscriptions(caller.organization, &filter, &ListParams::read(&most)?).await?;
+    let active = found.iter().filter(|one| one.status == SubscriptionStatus::Active);
+    let subscriptions: Vec<SubscriptionId> = active.map(|one| one.id).collect();
+    let filter = WalletFilter { customer: Some(wallet.customer), active: Some((true, caller.now)) };
+    let page = PageOf { order: "priority ASC, created_at ASC, id ASC".into(), skip: 0, limit: MAX_LIMIT };
+    let mut connection = state.connection().await?;
+    let (wallets, _) = wallets::list(&mut connection, caller.organization, &filter, &page).await?;
+    drop(connection);
+    let from = (catalog, state.prover.rater());
+    let usage = ongoing_usage(from, &wallet, &wallets, &subscriptions, caller.now).await?;
+    Ok(Json(OngoingBalanceResponse::of(&wallet, usage)))
+}
+
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(create, list, read, update, terminate, top_up, transfer, transactions, timeline, forecast))]
+#[openapi(paths(create, list, read, update, terminate, top_up, transfer, transactions, timeline, forecast, ongoing))]
 pub(super) struct Document;

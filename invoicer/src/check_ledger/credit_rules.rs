@@ -92,6 +92,32 @@ pub(super) const RULES: &[Rule] = &[
                 (SELECT 1 FROM credit_accounts a WHERE a.id = w.id AND a.spendable = 1))",
     },
     Rule {
+        name: "a payment settles its invoice by what was kept of it (I7)",
+        broken: "SELECT 'payment ' || p.id AS what, 'it is ' || p.status || ' and settles '
+                || CAST(COALESCE(SUM(s.amount_cents), 0) AS TEXT) AS why
+            FROM payments p LEFT JOIN invoice_settlements s ON s.settlement_type = 'payment' AND s.source_id = p.id
+                AND s.invoice_id = p.invoice_id
+            GROUP BY p.id, p.status, p.amount_cents, p.surplus_cents, p.reopened_cents
+            HAVING COALESCE(SUM(s.amount_cents), 0) <> CASE WHEN p.status IN ('succeeded', 'refunded')
+                THEN p.amount_cents - p.surplus_cents - p.reopened_cents ELSE 0 END",
+    },
+    Rule {
+        name: "a payment is of its invoice's organization, customer and currency (I8)",
+        broken: "SELECT 'payment ' || p.id AS what, 'its invoice is ' || i.id AS why FROM payments p
+            JOIN invoices i ON i.id = p.invoice_id
+            WHERE p.organization_id <> i.organization_id OR p.customer_id <> i.customer_id OR p.currency <> i.currency",
+    },
+    Rule {
+        name: "what was paid beyond what was due is in a wallet (I7)",
+        broken: "SELECT 'wallet ' || w.id AS what, 'paid too much are ' || CAST(paid.cents AS TEXT) || ', arrived '
+                || CAST(came.cents AS TEXT) AS why
+            FROM wallets w JOIN (SELECT w.id, COALESCE(SUM(p.surplus_cents), 0) AS cents FROM wallets w
+                LEFT JOIN payments p ON p.surplus_wallet_id = w.id GROUP BY w.id) paid ON paid.id = w.id
+            JOIN (SELECT w.id, COALESCE(SUM(e.amount), 0) AS cents FROM wallets w
+                LEFT JOIN credit_entries e ON e.account_id = w.id AND e.kind = 'overpaid' GROUP BY w.id) came ON came.id = w.id
+            WHERE paid.cents <> came.cents",
+    },
+    Rule {
         name: "an invoice that is settled is paid (I7)",
         broken: "SELECT 'invoice ' || i.id AS what, 'it is ' || i.status || ', due are ' || CAST(i.total_cents AS TEXT)
                 || ', settled ' || CAST(COALESCE(SUM(s.amount_cents), 0) AS TEXT) AS why

@@ -159,6 +159,12 @@ const FUNDS: &[&str] = &[
     "INSERT INTO invoice_settlements (id, organization_id, invoice_id, settlement_type, source_id, amount_cents, created_at)
      SELECT 's', organization_id, id, 'manual', id, total_cents, 0 FROM invoices WHERE number = 1",
     "UPDATE invoices SET status = 'paid', paid_at = 0 WHERE number = 1",
+    "INSERT INTO payments (id, organization_id, customer_id, invoice_id, provider, status, currency, amount_cents,
+         completed_at, version, created_at, updated_at)
+     SELECT 'p', organization_id, customer_id, id, 'manual', 'succeeded', currency, 10, 0, 1, 0, 0
+     FROM invoices WHERE number = 2",
+    "INSERT INTO invoice_settlements (id, organization_id, invoice_id, settlement_type, source_id, amount_cents, created_at)
+     SELECT 'p', organization_id, id, 'payment', 'p', 10, 0 FROM invoices WHERE number = 2",
 ];
 
 async fn with_funds() -> Bench {
@@ -172,7 +178,7 @@ async fn with_funds() -> Bench {
 }
 
 #[tokio::test]
-async fn each_planted_fault_of_coupons_and_wallets_is_found_by_its_rule() {
+async fn each_planted_fault_of_coupons_wallets_and_payments_is_found_by_its_rule() {
     assert_eq!(check_ledger(with_funds().await.database()).await.unwrap().problems, []);
     for (fault, rule) in [
         ("UPDATE credit_accounts SET kind = 'wallet' WHERE id = 'c'", "an account of their own"),
@@ -185,6 +191,11 @@ async fn each_planted_fault_of_coupons_and_wallets_is_found_by_its_rule() {
         ("UPDATE wallet_top_ups SET cents = cents + 1", "arrives as its invoice is paid"),
         ("UPDATE credit_entries SET kind = 'granted' WHERE id = 'e'", "got the credit that was sold"),
         ("DELETE FROM wallet_top_ups", "got the credit that was sold"),
+        ("UPDATE payments SET amount_cents = 11", "what was kept of it"),
+        ("DELETE FROM invoice_settlements WHERE id = 'p'", "what was kept of it"),
+        ("UPDATE payments SET status = 'failed', completed_at = NULL", "what was kept of it"),
+        ("UPDATE payments SET customer_id = 'other'", "organization, customer and currency"),
+        ("UPDATE payments SET surplus_cents = 5, surplus_wallet_id = 'w'", "is in a wallet"),
         ("UPDATE wallets SET terminated_at = 1", "got the credit that was sold"),
     ] {
         let report = planted(&with_funds().await, fault).await;

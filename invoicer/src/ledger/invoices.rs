@@ -22,6 +22,8 @@ pub struct InvoiceFilter {
     pub subscription: Option<SubscriptionId>,
     /// In this state.
     pub status: Option<InvoiceStatus>,
+    /// Due and not paid at this instant, or all others.
+    pub overdue: Option<(bool, Timestamp)>,
 }
 
 /// Which page, in which order.
@@ -219,6 +221,10 @@ fn condition(organization: OrganizationId, filter: &InvoiceFilter) -> (String, V
     }
     if let Some(status) = filter.status {
         add(" AND status = ?", status.as_str().into());
+    }
+    if let Some((overdue, at)) = filter.overdue {
+        let negation = if overdue { "" } else { "NOT " };
+        condition.push_str(&format!(" AND {negation}(status = 'finalized' AND due_date < {})", at.0));
     }
     (condition, values)
 }

@@ -132,7 +132,8 @@ pub async fn list(
         }
     }
     let (limit, offset) = (values.len() + 1, values.len() + 2);
-    let sql = format!("SELECT * FROM payments WHERE {condition} ORDER BY {} LIMIT ${limit} OFFSET ${offset}", page.order);
+    let sql =
+        format!("SELECT * FROM payments WHERE {condition} ORDER BY {} LIMIT ${limit} OFFSET ${offset}", page.order);
     let rows = query_with(sql, &values).bind(page.limit).bind(page.skip).fetch_all(&mut *connection).await?;
     let count = format!("SELECT COUNT(*) AS total FROM payments WHERE {condition}");
     let total = query_with(count, &values).fetch_one(connection).await?.try_get("total")?;

@@ -24,6 +24,7 @@ pub const MIGRATIONS: &[&str] = &[
     COUPONS,
     WALLETS,
     WALLET_TOP_UPS,
+    super::payment_tables::PAYMENTS,
     super::tally::MIGRATION,
 ];
 

@@ -112,6 +112,42 @@ pub async fn settle(
     Ok(true)
 }
 
+/// Takes back part of a settlement, whose money was paid back: an invoice that was paid is due again. The caller has locked it.
+///
+/// # Errors
+/// As the database; more than was settled so is a broken constraint.
+pub async fn unsettle(
+    connection: &mut AnyConnection,
+    organization: OrganizationId,
+    invoice: &StoredInvoice,
+    with: (&str, String, MinorUnits),
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
+    let (kind, source, amount) = with;
+    let sql = "UPDATE invoices SET status = 'finalized', paid_at = NULL, updated_at = $4, version = version + 1
+               WHERE organization_id = $1 AND id = $2 AND version = $3 AND status IN ('finalized', 'paid') AND $5 = $5";
+    if !moved(connection, organization, invoice, sql, [now.0, now.0]).await? {
+        return Ok(false);
+    }
+    Changes::of_one(organization, invoice.status, InvoiceStatus::Finalized).write(connection).await?;
+    for sql in [
+        "DELETE FROM invoice_settlements WHERE invoice_id = $1 AND settlement_type = $2 AND source_id = $3
+             AND amount_cents = $4",
+        "UPDATE invoice_settlements SET amount_cents = amount_cents - $4 WHERE invoice_id = $1 AND settlement_type = $2
+             AND source_id = $3",
+    ] {
+        sqlx::query(sql)
+            .bind(invoice.id.to_string())
+            .bind(kind.to_owned())
+            .bind(source.clone())
+            .bind(amount.0)
+            .execute(&mut *connection)
+            .await?;
+    }
+    set_fees(connection, invoice, "payment_status = 'pending'", now).await?;
+    Ok(true)
+}
+
 /// What is due of it is settled by hand.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ mod in_advance;
 mod killed;
 #[cfg(feature = "pdf")]
 mod pages;
+mod payments;
 mod routes;
 mod run_reports;
 mod support;

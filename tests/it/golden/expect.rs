@@ -68,6 +68,12 @@ impl Step<'_> {
                     let got = wallets.last().map_or(Value::Null, |wallet| wallet["balance_cents"].clone());
                     outcome.compare(&place, want, &got);
                 }
+                "ongoing_usage_cents" => {
+                    let usage = self.stage.ongoing_usage().await.unwrap_or_default();
+                    for (code, want) in want.as_object().into_iter().flatten() {
+                        outcome.compare(&format!("{place}.{code}"), want, &usage[code.as_str()]);
+                    }
+                }
                 "wallet_balances_cents" => self.by_wallet("balance_cents", want, &place, outcome).await,
                 "credit_notes" => {
                     let count = self.stage.credit_notes().await.map(|notes| json!(notes.len()));

@@ -15,13 +15,9 @@ struct Decision {
     applies: fn(&Value) -> bool,
 }
 
-/// Whether any step does one of `verbs`, expects one of `keys`, or expects an invoice with one of `invoice_keys`.
-fn uses(case: &Value, verbs: &[&str], keys: &[&str], invoice_keys: &[&str]) -> bool {
-    let steps = || case["timeline"].as_array().into_iter().flatten();
-    let does = steps().any(|step| step["do"].as_str().is_some_and(|verb| verbs.contains(&verb)));
-    let expects = steps().any(|step| keys.iter().any(|key| step["expect"].get(key).is_some()));
-    let of_invoice = steps().any(|step| invoice_keys.iter().any(|key| step["expect"]["invoice"].get(key).is_some()));
-    does || expects || of_invoice
+/// Whether any step does `verb`.
+fn does(case: &Value, verb: &str) -> bool {
+    case["timeline"].as_array().into_iter().flatten().any(|step| step["do"] == verb)
 }
 
 fn any_plan(case: &Value, holds: impl Fn(&Value) -> bool) -> bool {
@@ -35,7 +31,7 @@ fn at_one_instant(case: &Value, first: &str, second: &str) -> bool {
     ends.into_iter().any(|end| steps().any(|step| step["do"] == first && step["at"] == end["at"]))
 }
 
-const DECISIONS: [Decision; 5] = [
+const DECISIONS: [Decision; 3] = [
     Decision {
         reason: "periods are half open (I6): usage at the instant of the end is no longer the subscription's",
         applies: |case| at_one_instant(case, "event", "terminate_subscription"),
@@ -43,15 +39,9 @@ const DECISIONS: [Decision; 5] = [
     Decision {
         reason: "the clock issues a draft when its days of grace are over, without being told",
         applies: |case| {
-            case["customer"].get("invoice_grace_period_days").is_some()
-                && uses(case, &["finalize_all_drafts"], &[], &[])
+            case["customer"].get("invoice_grace_period_days").is_some() && does(case, "finalize_all_drafts")
         },
     },
-    Decision {
-        reason: "a wallet's ongoing usage is not built yet",
-        applies: |case| uses(case, &[], &["ongoing_usage_cents"], &[]),
-    },
-    Decision { reason: "payments are not built yet", applies: |case| uses(case, &["payment"], &[], &[]) },
     Decision {
         reason: "usage thresholds are not billed yet",
         applies: |case| any_plan(case, |plan| plan.get("usage_thresholds").is_some()),

@@ -129,6 +129,7 @@ impl Stage {
                 }
                 Ok(Value::Null)
             }
+            "payment" => self.pay(step).await,
             "apply_coupons" => self.apply_coupons(step).await,
             "finalize_all_drafts" => self.each_draft("finalize").await,
             "refresh_draft" => self.each_draft("refresh").await,
@@ -152,6 +153,14 @@ impl Stage {
         self.post("/v1/subscriptions/", body).await
     }
 
+    /// Of the last invoice.
+    async fn pay(&self, step: &Value) -> Tried {
+        let invoices = self.invoices().await?;
+        let last = invoices.last().ok_or("no invoice to pay")?;
+        let body = json!({"invoice_id": last["id"], "amount": step["amount_cents"], "currency": self.currency});
+        self.post("/v1/payments/record", body).await
+    }
+
     /// Wallets of a case name credits and what one is in the currency's unit, or their balance.
     async fn create_wallet(&self, wallet: &Value) -> Tried {
         let mut body = json!({"customer_id": self.customer, "currency": self.currency, "code": wallet["code"],
@@ -171,6 +180,16 @@ impl Stage {
     pub(super) async fn wallets(&self) -> Result<Vec<Value>, String> {
         let page = self.get("/v1/wallets/?order_by=created_at:asc&limit=1000").await?;
         Ok(page.as_array().cloned().unwrap_or_default())
+    }
+
+    /// What usage so far will take, by code of the wallet.
+    pub(super) async fn ongoing_usage(&self) -> Tried {
+        let mut usage = Map::new();
+        for wallet in self.wallets().await? {
+            let path = format!("/v1/wallets/{}/ongoing_balance", text(&wallet["id"]));
+            usage.insert(text(&wallet["code"]), self.get(&path).await?["ongoing_usage_cents"].clone());
+        }
+        Ok(Value::Object(usage))
     }
 
     async fn apply_coupons(&self, step: &Value) -> Tried {

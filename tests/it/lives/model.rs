@@ -54,10 +54,75 @@ impl Taxes {
     }
 }
 
-/// Σ of cents × rate, rounded once.
-pub fn tax_on(fees: &[(i64, i128)]) -> i64 {
-    let exact: i128 = fees.iter().map(|(cents, rate)| i128::from(*cents) * rate).sum();
-    i64::try_from((exact * 2 + 10_000_000) / 20_000_000).unwrap()
+/// A line of an invoice.
+#[derive(Clone, Debug)]
+pub struct Line {
+    pub cents: i64,
+    /// Of its taxes together, in ten-millionths.
+    pub rate: i128,
+    /// Its share of coupons as it was answered.
+    pub share: String,
+}
+
+/// A decimal text in units of 10⁻¹⁸, what is beyond cut off.
+fn attos(text: &str) -> i128 {
+    let (whole, places) = text.split_once('.').unwrap_or((text, ""));
+    format!("{whole}{places:0<18.18}").parse().unwrap()
+}
+
+/// A sum in units of 10⁻²⁵ to whole units: what shares lost beyond their last digit is mended before the half is looked for.
+fn whole(exact: i128) -> i64 {
+    let mended = (exact + 5 * 10_i128.pow(12)) / 10_i128.pow(13);
+    i64::try_from((mended * 2 + 10_i128.pow(12)) / (2 * 10_i128.pow(12))).unwrap()
+}
+
+/// Σ of (cents − share) × rate, rounded once.
+pub fn tax_on(lines: &[Line]) -> i64 {
+    let left = |line: &Line| i128::from(line.cents) * 10_i128.pow(18) - attos(&line.share);
+    whole(lines.iter().map(|line| left(line) * line.rate).sum())
+}
+
+/// Σ of shares.
+pub fn shares_of(lines: &[Line]) -> i64 {
+    whole(lines.iter().map(|line| attos(&line.share) * 10_i128.pow(7)).sum())
+}
+
+/// Percent of the coupon of a life.
+pub const COUPON: i64 = 10;
+
+/// What the coupon takes off.
+pub fn discount(subtotal: i64) -> i64 {
+    half_up(subtotal * COUPON, 100)
+}
+
+/// What happens to the wallet of a life, in the order in which it happens.
+#[derive(Clone, Debug)]
+pub enum WalletStep {
+    Granted(i64),
+    /// An invoice of which so much was due before wallets took so much.
+    Issued {
+        due: i64,
+        taken: i64,
+    },
+    /// A voided invoice that had taken so much.
+    Voided(i64),
+}
+
+/// What is left; or what an invoice took where something else was there to take.
+pub fn balance_after(steps: &[WalletStep]) -> Result<i64, String> {
+    let mut balance = 0;
+    for step in steps {
+        match step {
+            WalletStep::Granted(cents) | WalletStep::Voided(cents) => balance += cents,
+            WalletStep::Issued { due, taken } => {
+                if *taken != balance.min(*due) {
+                    return Err(format!("{balance} were there, {due} due and {taken} taken"));
+                }
+                balance -= taken;
+            }
+        }
+    }
+    Ok(balance)
 }
 
 fn half_up(numerator: i64, denominator: i64) -> i64 {
