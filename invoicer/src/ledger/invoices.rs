@@ -131,7 +131,7 @@ pub async fn list(
     );
     let rows = query_with(sql, &values).bind(page.limit).bind(page.skip).fetch_all(&mut *connection).await?;
     let total = match filter {
-        InvoiceFilter { customer: None, subscription: None, status } => {
+        InvoiceFilter { customer: None, subscription: None, overdue: None, status } => {
             tally::read(connection, organization, *status).await?
         }
         _ => {
