@@ -159,6 +159,10 @@ const FUNDS: &[&str] = &[
     "INSERT INTO invoice_settlements (id, organization_id, invoice_id, settlement_type, source_id, amount_cents, created_at)
      SELECT 's', organization_id, id, 'manual', id, total_cents, 0 FROM invoices WHERE number = 1",
     "UPDATE invoices SET status = 'paid', paid_at = 0 WHERE number = 1",
+    "INSERT INTO invoice_tallies (organization_id, status, id, change)
+     SELECT organization_id, 'finalized', 'f', -1 FROM invoices WHERE number = 1",
+    "INSERT INTO invoice_tallies (organization_id, status, id, change)
+     SELECT organization_id, 'paid', 'p', 1 FROM invoices WHERE number = 1",
     "INSERT INTO payments (id, organization_id, customer_id, invoice_id, provider, status, currency, amount_cents,
          completed_at, version, created_at, updated_at)
      SELECT 'p', organization_id, customer_id, id, 'manual', 'succeeded', currency, 10, 0, 1, 0, 0
