@@ -94,7 +94,7 @@ pub async fn read(
 /// # Errors
 /// As the database.
 pub async fn fold_sometimes(connection: &mut AnyConnection, organization: OrganizationId) -> Result<(), LedgerError> {
-    if Uuid::new_v4().as_u128() % FOLDED_EVERY == 0 { fold(connection, organization).await } else { Ok(()) }
+    if Uuid::new_v4().as_u128().is_multiple_of(FOLDED_EVERY) { fold(connection, organization).await } else { Ok(()) }
 }
 
 /// One row for each status instead of many.
