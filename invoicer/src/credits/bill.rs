@@ -2,7 +2,7 @@
 
 use crate::model::{Credits, Fee, FeeKind, InvoiceKind};
 use crate::tax::{InvoiceTaxes, SHARE_PLACES, Taxed, exact_tax, rounded_sum, taxes_of};
-use domain::ids::{CustomerId, FeeId, InvoiceId, PlanId};
+use domain::ids::{CustomerId, FeeId, InvoiceId, OrganizationId, PlanId};
 use domain::money::{Currency, MinorUnits, MoneyError};
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
@@ -78,6 +78,8 @@ pub fn target_wallet(properties: &str) -> Option<String> {
 /// An invoice.
 #[derive(Clone, Debug)]
 pub struct Bill {
+    /// Tenant.
+    pub organization: OrganizationId,
     /// Which.
     pub invoice: InvoiceId,
     /// Who owes it.

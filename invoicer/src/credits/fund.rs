@@ -1,8 +1,8 @@
 //! What a customer has to spend: one account of the ledger each.
 
-use super::bill::BillLine;
+use super::bill::{Bill, BillLine};
 use crate::model::FeeKind;
-use domain::ids::{InvoiceId, PlanId};
+use domain::ids::{InvoiceId, OrganizationId, PlanId};
 use domain::money::{Currency, MinorUnits};
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
@@ -129,6 +129,8 @@ pub struct Fund {
 /// One entry that spends of a fund.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spent {
+    /// Tenant.
+    pub organization: OrganizationId,
     /// Of which account.
     pub fund: Uuid,
     /// Its kind.
@@ -151,7 +153,7 @@ pub struct Spent {
 
 impl Fund {
     /// Takes `units` for an invoice.
-    pub(super) fn take(&mut self, units: i64, cents: MinorUnits, invoice: InvoiceId, at: Timestamp) -> Spent {
+    pub(super) fn take(&mut self, units: i64, cents: MinorUnits, bill: &Bill) -> Spent {
         let before = self.balance;
         self.balance -= units;
         self.entries += 1;
@@ -162,7 +164,17 @@ impl Fund {
                 // It may be topped up.
                 FundTerms::Wallet(_) => true,
             };
-        let sequence = self.entries;
-        Spent { fund: self.id, kind: self.terms.kind(), sequence, before, units, cents, invoice, open, at }
+        Spent {
+            organization: bill.organization,
+            fund: self.id,
+            kind: self.terms.kind(),
+            sequence: self.entries,
+            before,
+            units,
+            cents,
+            invoice: bill.invoice,
+            open,
+            at: bill.at,
+        }
     }
 }

@@ -23,7 +23,7 @@ pub fn spend(bill: &mut Bill, funds: &mut [Fund]) -> Result<Vec<Spent>, MoneyErr
             let cents = discount(bill, fund)?;
             if cents > MinorUnits::ZERO && bill.issued {
                 let uses = i64::from(fund.balance > 0);
-                spent.push(fund.take(uses, cents, bill.invoice, bill.at));
+                spent.push(fund.take(uses, cents, bill));
             }
         }
     }
@@ -38,7 +38,7 @@ pub fn spend(bill: &mut Bill, funds: &mut [Fund]) -> Result<Vec<Spent>, MoneyErr
         open.pay(&every, cents);
         bill.credits.credit_notes = bill.credits.credit_notes.plus(cents)?;
         bill.total = MinorUnits(bill.total.0 - cents.0);
-        spent.push(fund.take(cents.0, cents, bill.invoice, bill.at));
+        spent.push(fund.take(cents.0, cents, bill));
     }
     for fund in funds.iter_mut() {
         let FundTerms::Wallet(terms) = &fund.terms else { continue };
@@ -49,7 +49,7 @@ pub fn spend(bill: &mut Bill, funds: &mut [Fund]) -> Result<Vec<Spent>, MoneyErr
         open.pay(&paid, cents);
         bill.credits.wallets = bill.credits.wallets.plus(cents)?;
         bill.total = MinorUnits(bill.total.0 - cents.0);
-        spent.push(fund.take(cents.0, cents, bill.invoice, bill.at));
+        spent.push(fund.take(cents.0, cents, bill));
     }
     Ok(spent)
 }

@@ -5,7 +5,7 @@ use super::fund::{CouponTerms, Discount, Fund, FundTerms, WalletTerms};
 use super::spend::spend;
 use crate::model::{Credits, FeeKind, InvoiceKind};
 use crate::tax::{AppliedTax, InvoiceTaxes};
-use domain::ids::{CustomerId, FeeId, InvoiceId};
+use domain::ids::{CustomerId, FeeId, InvoiceId, OrganizationId};
 use domain::money::MinorUnits;
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
@@ -33,6 +33,7 @@ fn bill(lines: &[(&str, i64, &str)]) -> Bill {
         coupons: Quantity::ZERO,
     };
     Bill {
+        organization: OrganizationId::random(),
         invoice: InvoiceId(Uuid::now_v7()),
         customer: CustomerId(Uuid::now_v7()),
         currency: "EUR".parse().unwrap(),

@@ -230,13 +230,9 @@ async fn wallet_terms(connection: &mut AnyConnection, ids: &[String]) -> Result<
 ///
 /// # Errors
 /// As the database; a balance that somebody else has spent is a broken unique key.
-pub async fn post(
-    connection: &mut AnyConnection,
-    organization_of: impl Fn(&Spent) -> OrganizationId,
-    spent: &[Spent],
-) -> Result<(), LedgerError> {
+pub async fn post(connection: &mut AnyConnection, spent: &[Spent]) -> Result<(), LedgerError> {
     let entry = |one: &Spent| {
-        let at = Place { account: one.fund, organization: organization_of(one), sequence: one.sequence };
+        let at = Place { account: one.fund, organization: one.organization, sequence: one.sequence };
         let change = Change {
             entry: "applied",
             amount: -one.units,

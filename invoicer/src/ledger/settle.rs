@@ -2,7 +2,7 @@
 //!
 //! Order of locks, here and wherever credits change: billing frontiers, accounts, counters of numbers, invoices, credit notes.
 
-use super::funds::{post, to_spend};
+use super::funds::to_spend;
 use super::{LedgerError, credit_notes};
 use crate::credits::bill::{Bill, BillLine, target_wallet};
 use crate::credits::fund::{Fund, Spent};
@@ -10,35 +10,14 @@ use crate::credits::spend::spend;
 use crate::ledger::drafts::ReworkedDraft;
 use crate::ledger::fees::StoredFee;
 use crate::model::{Invoice, InvoiceStatus};
-use domain::ids::{CustomerId, FeeId, InvoiceId, OrganizationId};
+use domain::ids::{CustomerId, FeeId};
 use domain::money::MinorUnits;
 use domain::quantity::Quantity;
 use sqlx::AnyConnection;
 use std::collections::{BTreeSet, HashMap};
 
-/// What a batch takes from accounts: written once its invoices are.
-#[derive(Debug, Default)]
-pub struct Postings {
-    spent: Vec<Spent>,
-    organizations: HashMap<InvoiceId, OrganizationId>,
-}
-
-impl Postings {
-    /// Writes the entries.
-    ///
-    /// # Errors
-    /// As the database.
-    pub async fn write(self, connection: &mut AnyConnection) -> Result<(), LedgerError> {
-        if self.spent.is_empty() {
-            return Ok(());
-        }
-        let nobody = OrganizationId(uuid::Uuid::nil());
-        let of = |one: &Spent| self.organizations.get(&one.invoice).copied().unwrap_or(nobody);
-        post(connection, of, &self.spent).await
-    }
-}
-
-/// Takes credits off new invoices, in their order.
+/// Takes credits off new invoices, in their order; answers what that takes from accounts, for [`super::funds::post`] once the invoices are
+/// written.
 ///
 /// # Errors
 /// As the database, or past 64 bits; roll back then.
@@ -46,28 +25,29 @@ pub async fn invoices<'a>(
     connection: &mut AnyConnection,
     row_lock: &str,
     list: impl Iterator<Item = &'a mut Invoice>,
-) -> Result<Postings, LedgerError> {
+) -> Result<Vec<Spent>, LedgerError> {
     let mut list: Vec<&mut Invoice> = list.collect();
     let customers: BTreeSet<CustomerId> = list.iter().map(|invoice| invoice.customer).collect();
     let mut funds = to_spend(connection, row_lock, &customers).await?;
-    let mut postings = Postings::default();
+    let mut spent = Vec::new();
     for invoice in &mut list {
         // An attempt that was rolled back may have left what it took.
         let touched = invoice.credits != Default::default();
         let Some(own) = funds.get_mut(&invoice.customer) else {
             if touched {
-                settle_invoice(invoice, &mut [], &mut postings)?;
+                settle_invoice(invoice, &mut [], &mut spent)?;
             }
             continue;
         };
-        settle_invoice(invoice, own, &mut postings)?;
+        settle_invoice(invoice, own, &mut spent)?;
     }
-    Ok(postings)
+    Ok(spent)
 }
 
-fn settle_invoice(invoice: &mut Invoice, funds: &mut [Fund], postings: &mut Postings) -> Result<(), LedgerError> {
+fn settle_invoice(invoice: &mut Invoice, funds: &mut [Fund], spent: &mut Vec<Spent>) -> Result<(), LedgerError> {
     let issued = matches!(invoice.status, InvoiceStatus::Finalized | InvoiceStatus::Paid);
     let mut bill = Bill {
+        organization: invoice.organization,
         invoice: invoice.id,
         customer: invoice.customer,
         currency: invoice.currency,
@@ -80,8 +60,7 @@ fn settle_invoice(invoice: &mut Invoice, funds: &mut [Fund], postings: &mut Post
         credits: invoice.credits,
         total: invoice.total,
     };
-    postings.organizations.insert(invoice.id, invoice.organization);
-    postings.spent.extend(spend(&mut bill, funds)?);
+    spent.extend(spend(&mut bill, funds)?);
     for (fee, line) in invoice.fees.iter_mut().zip(bill.lines) {
         fee.coupons = line.coupons;
     }
@@ -98,7 +77,7 @@ fn settled_as(total: MinorUnits) -> InvoiceStatus {
     if total == MinorUnits::ZERO { InvoiceStatus::Paid } else { InvoiceStatus::Finalized }
 }
 
-/// Takes credits off drafts that are issued, or shows on them what coupons will take off, in their order. Credit notes that waited
+/// As [`invoices`]: takes credits off drafts that are issued, or shows on them what coupons will take off, in their order. Credit notes that waited
 /// for one of them to be issued may be spent on the next.
 ///
 /// # Errors
@@ -107,14 +86,14 @@ pub async fn drafts(
     connection: &mut AnyConnection,
     row_lock: &str,
     list: &mut [ReworkedDraft],
-) -> Result<Postings, LedgerError> {
+) -> Result<Vec<Spent>, LedgerError> {
     let customers: BTreeSet<CustomerId> = list.iter().map(|reworked| reworked.draft.customer).collect();
     let mut funds = to_spend(connection, row_lock, &customers).await?;
     let waiting = credit_notes::waiting_on(connection, list.iter().map(|reworked| reworked.draft.id)).await?;
-    let mut postings = Postings::default();
+    let mut spent = Vec::new();
     for reworked in list {
         let own = funds.entry(reworked.draft.customer).or_default();
-        settle_draft(reworked, own, &mut postings)?;
+        settle_draft(reworked, own, &mut spent)?;
         if reworked.status == InvoiceStatus::Draft {
             continue;
         }
@@ -123,14 +102,15 @@ pub async fn drafts(
         let place = wallets.unwrap_or(own.len());
         own.splice(place..place, freed);
     }
-    Ok(postings)
+    Ok(spent)
 }
 
-fn settle_draft(reworked: &mut ReworkedDraft, funds: &mut [Fund], postings: &mut Postings) -> Result<(), LedgerError> {
+fn settle_draft(reworked: &mut ReworkedDraft, funds: &mut [Fund], spent: &mut Vec<Spent>) -> Result<(), LedgerError> {
     let draft = &reworked.draft;
     let issued = reworked.status != InvoiceStatus::Draft;
     let kept = reworked.kept().map(line_of);
     let mut bill = Bill {
+        organization: reworked.organization,
         invoice: draft.id,
         customer: draft.customer,
         currency: draft.currency,
@@ -143,8 +123,7 @@ fn settle_draft(reworked: &mut ReworkedDraft, funds: &mut [Fund], postings: &mut
         credits: Default::default(),
         total: reworked.total,
     };
-    postings.organizations.insert(draft.id, reworked.organization);
-    postings.spent.extend(spend(&mut bill, funds)?);
+    spent.extend(spend(&mut bill, funds)?);
     let mut shares: HashMap<FeeId, Quantity> = bill.lines.into_iter().map(|line| (line.fee, line.coupons)).collect();
     for (_, fee) in &mut reworked.anew {
         fee.coupons = shares.remove(&fee.id).unwrap_or(Quantity::ZERO);

@@ -7,7 +7,7 @@
 use super::bulk::{BulkInsert, Cell};
 use super::fee_rows::insert_fees;
 use super::frontiers::{FrontierKey, FrontierMap, FrontierMove};
-use super::{LedgerError, frontiers, settle, tally};
+use super::{LedgerError, frontiers, funds, settle, tally};
 use crate::model::{Invoice, InvoiceStatus};
 use domain::ids::{BillingRunId, OrganizationId};
 use domain::money::{Currency, MinorUnits};
@@ -78,9 +78,9 @@ pub async fn insert_all<'a>(
     invoices: impl Iterator<Item = &'a mut Invoice>,
 ) -> Result<(), LedgerError> {
     let mut invoices: Vec<&mut Invoice> = invoices.collect();
-    let postings = settle::invoices(connection, context.row_lock, invoices.iter_mut().map(|one| &mut **one)).await?;
+    let spent = settle::invoices(connection, context.row_lock, invoices.iter_mut().map(|one| &mut **one)).await?;
     insert_settled(connection, context, invoices.iter().map(|one| &**one)).await?;
-    postings.write(connection).await
+    funds::post(connection, &spent).await
 }
 
 async fn insert_settled<'a>(
