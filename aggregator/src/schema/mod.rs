@@ -1,6 +1,6 @@
 //! Versioned schema: migrations in order, each once, recorded in `schema_migrations`.
 //!
-//! A migration is one file of statements that may all be repeated (`IF NOT EXISTS`, `MODIFY SETTING`): a process killed between a statement and
+//! A migration is one file of statements that may all be repeated (`IF NOT EXISTS`, `MODIFY SETTING`, `MATERIALIZE INDEX`): a process killed between a statement and
 //! its record runs the file again. A written migration is never edited; the next one changes what it made.
 //! The same statements run on the embedded engine and on a ClickHouse server.
 
@@ -13,6 +13,8 @@ const MIGRATIONS: &[(u32, &str)] = &[
     (1, include_str!("migrations/0001_event_store.sql")),
     (2, include_str!("migrations/0002_log.sql")),
     (3, include_str!("migrations/0003_wide_merges.sql")),
+    (4, include_str!("migrations/0004_by_customer.sql")),
+    (5, include_str!("migrations/0005_quiet_merges.sql")),
 ];
 
 const RECORD_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (version UInt32) ENGINE = MergeTree \
@@ -77,7 +79,8 @@ mod tests {
     fn migrations_are_numbered_from_one_without_gaps_and_can_be_repeated() {
         for (place, (version, statements)) in MIGRATIONS.iter().enumerate() {
             assert_eq!(*version as usize, place + 1);
-            let can_be_repeated = |text: &String| text.contains("IF NOT EXISTS") || text.contains("MODIFY SETTING");
+            let repeatable = ["IF NOT EXISTS", "MODIFY SETTING", "MATERIALIZE INDEX"];
+            let can_be_repeated = |statement: &String| repeatable.iter().any(|form| statement.contains(form));
             assert!(split(statements).iter().all(can_be_repeated));
         }
     }

@@ -70,6 +70,28 @@ async fn lists_filter_inclusively_and_order_totally() {
 }
 
 #[tokio::test]
+async fn events_of_one_customer_are_found_without_reading_all_others() {
+    const CUSTOMERS: usize = 4_000;
+    const EVENTS: usize = 80_000;
+    let organization = OrganizationId::random();
+    let (writer, _, config) = fresh_store(catalog_of(organization, &[])).await;
+    let sent: Vec<Sent> = (0..EVENTS)
+        .map(|nth| Sent::new(&format!("t{nth}"), "api", &format!("c{}", nth % CUSTOMERS), MARCH, "{}"))
+        .collect();
+    writer.accept(batch_at(organization, 1_000_000, &sent)).await.unwrap();
+
+    let question =
+        format!("SELECT count() FROM events WHERE organization = toUUID('{organization}') AND customer = 'c17'");
+    let explained = format!("SELECT explain FROM (EXPLAIN indexes = 1 {question})");
+    let lines: Vec<String> = clickhouse_client(&config.database).query(&explained).fetch_all().await.unwrap();
+    let of_the_index = lines.iter().skip_while(|line| !line.contains("by_customer"));
+    let granules = of_the_index.filter_map(|line| line.trim().strip_prefix("Granules: ")).next();
+    let (read, all) = granules.and_then(|text| text.split_once('/')).expect("the index takes part");
+    let (read, all): (usize, usize) = (read.parse().unwrap(), all.parse().unwrap());
+    assert!(all >= EVENTS / 8_192 && read <= 3, "{read} of {all} granules are read\n{}", lines.join("\n"));
+}
+
+#[tokio::test]
 async fn volume_counts_by_utc_hour_and_leaves_empty_hours_out() {
     let organization = OrganizationId::random();
     let (writer, store, _) = fresh_store(catalog_of(organization, &[])).await;

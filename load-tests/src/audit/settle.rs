@@ -4,8 +4,10 @@ use super::state::State;
 use crate::client::api::{Api, ApiError};
 use std::time::{Duration, Instant};
 
-/// Between two looks.
+/// Between two looks, at least.
 const PAUSE: Duration = Duration::from_millis(200);
+/// A look counts every event of the run; it is followed by so many times what it took, or it would hold up what it waits for.
+const PAUSE_PER_LOOK: u32 = 4;
 
 /// Waits; answers how long it took, `None` when time ran out.
 pub(super) async fn wait(
@@ -16,6 +18,7 @@ pub(super) async fn wait(
 ) -> Result<Option<Duration>, ApiError> {
     let start = Instant::now();
     loop {
+        let asked = Instant::now();
         let seen = volume(api, state).await?.saturating_sub(state.before.volume);
         if seen >= acknowledged {
             return Ok(Some(start.elapsed()));
@@ -23,7 +26,7 @@ pub(super) async fn wait(
         if start.elapsed() >= limit {
             return Ok(None);
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep((asked.elapsed() * PAUSE_PER_LOOK).max(PAUSE)).await;
     }
 }
 
