@@ -48,8 +48,7 @@ fn new_invoice(organization: OrganizationId) -> NewInvoice {
         total: MinorUnits(1500),
     };
     let key = FrontierKey { subscription, part: Part::Usage, chain: Chain::Main };
-    let step =
-        FrontierMove { organization, after: None, to: Frontier { starts_at: from, until: to }, looks_again: false };
+    let step = FrontierMove { organization, after: None, to: Frontier { starts_at: from, until: to } };
     NewInvoice { invoice, moves: vec![(key, step)], completes: 1 }
 }
 

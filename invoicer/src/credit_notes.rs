@@ -141,6 +141,7 @@ impl BillingRuns {
             offset: parts.offset,
             refund_status: None,
             ended_subscription: None,
+            below_zero: false,
             issued_at: None,
             voided_at: None,
             balance: None,

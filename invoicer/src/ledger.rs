@@ -13,6 +13,7 @@
 
 pub mod adjusted;
 pub mod advanced;
+pub(crate) mod below_zero;
 pub mod bulk;
 pub mod counted;
 pub mod coupons;

@@ -25,6 +25,7 @@ pub mod api;
 pub mod assemble;
 pub mod charge_fee;
 pub mod check_ledger;
+mod closed_usage;
 pub mod commitment;
 pub mod coupons;
 pub mod credit_notes;

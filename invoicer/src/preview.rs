@@ -115,7 +115,9 @@ pub async fn preview(catalog: &Catalog, rater: &Rater, of: PreviewOf) -> Result<
         fee.taxes = applied_taxes(&terms, of.organization, of.customer, fee)?;
     }
     let (subtotal, tax) = (total_of(&fees)?, taxes_of(fees.iter().map(Taxed::fee))?.amount);
-    Ok(Preview { total: subtotal.plus(tax)?, subtotal, tax, fees, currency })
+    // Below 0 the invoice is 0, and the rest a credit note.
+    let total = subtotal.plus(tax)?.max(MinorUnits::ZERO);
+    Ok(Preview { total, subtotal, tax, fees, currency })
 }
 
 /// Everything that falls due with the end of the open usage period.

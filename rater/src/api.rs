@@ -15,6 +15,7 @@ pub use wire::{
     ChargeUsageRecord, EventRecord, RejectionRecord, SubscriptionUsageRecord, TrendRecord, UsageRecord, VolumeRecord,
 };
 
+use crate::late_events::BilledUsage;
 use crate::rate::{RateError, Rater};
 use crate::view::{RatingView, ViewError};
 use aggregator::StoreError;
@@ -38,6 +39,8 @@ pub struct RaterState {
     pub catalog: Catalog,
     /// Who is asking.
     pub auth: AuthState,
+    /// What is billed for good; absent where nobody keeps bills: then nothing is late.
+    pub bills: Option<Arc<dyn BilledUsage>>,
 }
 
 impl FromRef<RaterState> for AuthState {

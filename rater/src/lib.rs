@@ -10,7 +10,7 @@
 //! - [`aggregate`]: the same quantities from single events, for charges that look at events one by one
 //! - [`proof`]: one fee counted again, event by event
 //! - [`advance`]: what each event owes where usage is paid as it is accepted
-//! - [`late`]: what came in after a bill, and what it changes; [`shard`]: rating by several processes
+//! - [`late`]: what came in after a bill, and what it changes; [`late_events`]: which events those are; [`shard`]: rating by several processes
 //! - [`estimate`], [`projection`], [`what_if`]: the same of usage that is imagined
 //! - [`api`]: usage and events over HTTP
 //!
@@ -27,6 +27,7 @@ pub mod estimate;
 mod fixtures;
 pub mod intervals;
 pub mod late;
+pub mod late_events;
 pub mod lines;
 pub mod plan;
 pub mod price;

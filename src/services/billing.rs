@@ -92,7 +92,8 @@ impl Billing {
 
     /// Routes of usage, events, runs, invoices and fees.
     pub(super) fn router(&self, catalog: &Catalog, auth: &AuthState) -> Router {
-        let rater = RaterState { rater: self.rater.clone(), catalog: catalog.clone(), auth: auth.clone() };
+        let bills = Some(Arc::new(self.runs.clone()) as Arc<dyn rater::late_events::BilledUsage>);
+        let rater = RaterState { rater: self.rater.clone(), catalog: catalog.clone(), auth: auth.clone(), bills };
         let prover = FeeProver::new(catalog.clone(), self.rater.clone());
         let invoicer = InvoicerState { runs: self.runs.clone(), prover, auth: auth.clone() };
         rater::router(rater).merge(invoicer::router(invoicer))

@@ -43,6 +43,20 @@ async fn a_quarter_is_billed_by_moving_the_clock_over_it_and_only_forward() {
         [("2027-01-01T00:00:00Z", "5000"), ("2027-02-01T00:00:00Z", "5425"), ("2027-03-01T00:00:00Z", "5000")];
     assert_eq!(totals, expected.map(|(start, cents)| (start.to_string(), cents.to_string())));
 
+    for (id, timestamp) in [("late", "2027-02-11T00:00:00Z"), ("in-time", "2027-04-01T00:00:00Z")] {
+        let event = json!({"transaction_id": id, "external_customer_id": "acme", "code": "context_tokens",
+                           "timestamp": timestamp, "properties": {"tokens": 1}});
+        account.caller.post("/v1/events/", &event).await;
+    }
+    // Also once an adjustment has billed it.
+    for clock in ["2027-04-02T00:00:00Z", "2027-05-01T00:00:00Z"] {
+        assert_eq!(set(&account, clock).await.0, 200);
+        assert_eq!(account.caller.get("/v1/events/rejections/summary").await, json!({"late": 1}));
+        let late = account.caller.all("/v1/events/rejections?reason=late").await;
+        let told: Vec<_> = late.iter().map(|one| (text(&one["reason"]), text(&one["transaction_id"]))).collect();
+        assert_eq!(told, [("late".to_string(), "late".to_string())]);
+    }
+
     assert_eq!(set(&account, "2027-03-01T00:00:00Z").await.0, 422, "backward");
     let live = Account::open(&server, "Live").await;
     assert_eq!(set(&live, "2099-01-01T00:00:00Z").await.0, 403, "a live organization has no clock of its own");

@@ -97,7 +97,7 @@ async fn remove(
     State(catalog): State<Catalog>,
     path: PathArguments,
 ) -> Result<StatusCode, ApiError> {
-    catalog.delete_metric(caller.organization, path.id("metric_id")?).await?;
+    catalog.delete_metric(caller.organization, path.id("metric_id")?, caller.now).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

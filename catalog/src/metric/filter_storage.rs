@@ -1,6 +1,7 @@
 //! Storage of metrics' filter keys.
 
-use crate::catalog::{Catalog, found};
+use crate::audit::{Change, written_down};
+use crate::catalog::Catalog;
 use crate::columns::to_json;
 use crate::database::{DatabaseError, WriteTransaction};
 use crate::metric::wire::{MetricFilterCreate, MetricFilterRecord};
@@ -10,6 +11,9 @@ use domain::ids::{MetricFilterId, MetricId, OrganizationId};
 use domain::time::Timestamp;
 use http_api::{ApiError, Checks};
 use std::collections::BTreeSet;
+
+/// What the audit log calls one.
+const FILTER: &str = "billable_metric_filter";
 
 impl Catalog {
     /// Declares a filter key; makes a new version of the metric.
@@ -81,14 +85,16 @@ impl Catalog {
     ) -> Result<(), ApiError> {
         let mut write = self.write().await?;
         let metric = storage::select_by_code(&mut write, organization, code).await?;
-        let deleted = sqlx::query("DELETE FROM billable_metric_filters WHERE metric_id = $1 AND id = $2")
+        let filters = of_metric(&mut write, organization, metric.id).await?;
+        let kept = filters.iter().find(|filter| filter.id == id).ok_or_else(|| ApiError::not_found("Filter"))?;
+        sqlx::query("DELETE FROM billable_metric_filters WHERE metric_id = $1 AND id = $2")
             .bind(metric.id.to_string())
             .bind(id.to_string())
             .execute(write.connection())
             .await
-            .map_err(DatabaseError::from)?
-            .rows_affected();
-        found(deleted, "Filter")?;
+            .map_err(DatabaseError::from)?;
+        let change = Change { resource: FILTER, before: Some(kept), after: None };
+        written_down(&mut write, organization, id, change, now).await?;
         storage::write_next_version(&mut write, organization, metric, now).await?;
         Ok(self.commit_shown(write, organization).await?)
     }
@@ -125,6 +131,8 @@ pub(crate) async fn insert(
         let taken = ApiError::conflict("filter_key_taken", "the metric has a filter of this key already");
         DatabaseError::from(fault).or_conflict(taken)
     })?;
+    let change = Change { resource: FILTER, before: None, after: Some(&record) };
+    written_down(write, organization, record.id, change, now).await?;
     Ok(record)
 }
 

@@ -1,6 +1,7 @@
 //! Storage of billable metrics and their versions.
 
-use crate::catalog::{Catalog, found};
+use crate::audit::{Change, written_down};
+use crate::catalog::Catalog;
 use crate::columns::{Columns, name_of, to_json};
 use crate::database::{DatabaseError, WriteTransaction};
 use crate::metric::wire::{BillableMetricStats, MetricCreate, MetricPlan, MetricRecord, MetricUpdate, checked_filters};
@@ -39,6 +40,7 @@ impl Catalog {
         }
         dimensions::add(&mut write, organization, metric.id, &keys).await?;
         insert_version(&mut write, organization, &metric, filters, now).await?;
+        note(&mut write, organization, (None, Some(&metric)), now).await?;
         self.commit_shown(write, organization).await?;
         Ok(metric)
     }
@@ -106,6 +108,7 @@ impl Catalog {
         let rating_sees_it = changed.to_version(now, Vec::new()) != kept.to_version(now, Vec::new());
         let metric =
             if rating_sees_it { write_next_version(&mut write, organization, changed, now).await? } else { changed };
+        note(&mut write, organization, (Some(&kept), Some(&metric)), now).await?;
         self.commit_shown(write, organization).await?;
         Ok(metric)
     }
@@ -114,9 +117,15 @@ impl Catalog {
     ///
     /// # Errors
     /// 404 when the organization has no such metric, 409 when a plan charges it or once did.
-    pub async fn delete_metric(&self, organization: OrganizationId, id: MetricId) -> Result<(), ApiError> {
+    pub async fn delete_metric(
+        &self,
+        organization: OrganizationId,
+        id: MetricId,
+        now: Timestamp,
+    ) -> Result<(), ApiError> {
         let mut write = self.write().await?;
-        let deleted = sqlx::query("DELETE FROM billable_metrics WHERE organization_id = $1 AND id = $2")
+        let kept = select(&mut write, organization, id).await?;
+        sqlx::query("DELETE FROM billable_metrics WHERE organization_id = $1 AND id = $2")
             .bind(organization.to_string())
             .bind(id.to_string())
             .execute(write.connection())
@@ -127,9 +136,8 @@ impl Catalog {
                     "a plan charges the metric, or once did: versions of plans are kept for ever",
                 ),
                 other => other.into(),
-            })?
-            .rows_affected();
-        found(deleted, "Billable metric")?;
+            })?;
+        note(&mut write, organization, (Some(&kept), None), now).await?;
         Ok(self.commit_shown(write, organization).await?)
     }
 
@@ -205,6 +213,17 @@ impl Catalog {
         };
         Ok(rows.iter().map(plan).collect::<Result<_, _>>()?)
     }
+}
+
+async fn note(
+    write: &mut WriteTransaction,
+    organization: OrganizationId,
+    (before, after): (Option<&MetricRecord>, Option<&MetricRecord>),
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let Some(either) = before.or(after) else { return Ok(()) };
+    let change = Change { resource: "billable_metric", before, after };
+    written_down(write, organization, either.id, change, now).await
 }
 
 /// The metric as it is, inside a write.

@@ -2,7 +2,8 @@
 //!
 //! 256 random bits need no salt and no slow hash: there is nothing to guess.
 
-use crate::catalog::{Catalog, found};
+use crate::audit::{Change, written_down};
+use crate::catalog::Catalog;
 use crate::columns::Columns;
 use crate::database::{DatabaseError, WriteTransaction};
 use crate::organization::wire::{ApiKeyCreate, ApiKeyCreateResponse, ApiKeyRecord};
@@ -21,6 +22,9 @@ pub const LIVE_PREFIX: &str = "tg_live_";
 pub const SANDBOX_PREFIX: &str = "tg_test_";
 /// Characters of a key that are kept and shown.
 const SHOWN_PREFIX: usize = 12;
+
+/// What the audit log calls one; the key itself is in no record, only its first characters are.
+const API_KEY: &str = "api_key";
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeyOptions {
@@ -63,6 +67,8 @@ pub(crate) async fn insert_key(
     .execute(write.connection())
     .await
     .map_err(DatabaseError::from)?;
+    let change = Change { resource: API_KEY, before: None, after: Some(&key) };
+    written_down(write, organization, key.id, change, now).await?;
     Ok(ApiKeyCreateResponse { key, organization_id: organization, raw_key, updated_at: now })
 }
 
@@ -88,16 +94,22 @@ async fn revoke(
     id: ApiKeyId,
     now: Timestamp,
 ) -> Result<(), ApiError> {
-    let revoked =
-        sqlx::query("UPDATE api_keys SET status = 'revoked', updated_at = $3 WHERE organization_id = $1 AND id = $2")
-            .bind(organization.to_string())
-            .bind(id.to_string())
-            .bind(now.0)
-            .execute(write.connection())
-            .await
-            .map_err(DatabaseError::from)?
-            .rows_affected();
-    found(revoked, "API key")
+    let row = sqlx::query("SELECT * FROM api_keys WHERE organization_id = $1 AND id = $2")
+        .bind(organization.to_string())
+        .bind(id.to_string())
+        .fetch_optional(write.connection())
+        .await
+        .map_err(DatabaseError::from)?;
+    let kept = ApiKeyRecord::read(&row.ok_or_else(|| ApiError::not_found("API key"))?)?;
+    sqlx::query("UPDATE api_keys SET status = 'revoked', updated_at = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(now.0)
+        .execute(write.connection())
+        .await
+        .map_err(DatabaseError::from)?;
+    let revoked = ApiKeyRecord { status: "revoked".into(), ..kept.clone() };
+    let change = Change { resource: API_KEY, before: Some(&kept), after: Some(&revoked) };
+    written_down(write, organization, id, change, now).await
 }
 
 impl Catalog {

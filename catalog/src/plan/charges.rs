@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_without_values_or_said_twice_is_422() {
+    fn a_filter_without_values_or_with_bad_prices_is_422() {
         let world = world();
         for filters in [
             json!([{"billable_metric_filter_id": world.filter, "values": []}]),
@@ -226,7 +226,6 @@ mod tests {
             json!([{"values": {}}]),
             json!([{"values": {"region": []}}]),
             json!([{"values": {"region": [null]}}]),
-            json!([{"values": {"region": ["eu", "us"]}}, {"values": {"region": ["us", "eu"]}}]),
             json!([{"values": {"region": ["eu"]}, "properties": {"amount": "-1"}}]),
         ] {
             let charge = json!({"charge_model": "standard", "properties": {"amount": "1"}, "filters": filters});

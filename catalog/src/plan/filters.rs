@@ -1,11 +1,12 @@
-//! Filters of a charge: both wire forms become one, values checked against what the metric allows.
+//! Filters of a charge: both wire forms become one, values checked against what the metric allows. Two filters may say the same:
+//! the first prices what both match.
 
 use crate::metric::wire::MetricFilterRecord;
 use crate::plan::wire::ChargeFilterInput;
 use domain::catalog::ChargeFilter;
 use http_api::{ApiError, Checks, Loc};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Matches any event that has the property.
 pub const ANY_VALUE: &str = "*any value*";
@@ -21,17 +22,12 @@ pub(crate) fn checked(
     place: &[Loc],
 ) -> Result<Vec<(usize, ChargeFilter)>, ApiError> {
     let mut read = Vec::new();
-    let mut seen = HashSet::new();
     for (index, filter) in filters.iter().enumerate() {
         let here: Vec<Loc> = place.iter().cloned().chain([Loc::from("filters"), Loc::from(index)]).collect();
         if let Some(name) = &filter.invoice_display_name {
             checks.length_at(here.iter().cloned().chain(["invoice_display_name".into()]), name, 0, 255);
         }
         for values in keys_and_values(filter, declared, checks, &here)? {
-            if !seen.insert(values.clone()) {
-                let msg = "another filter of this charge has the same keys and values";
-                checks.fault("value_error", here.iter().cloned().chain(["values".into()]), msg, &filter.values);
-            }
             let filter = ChargeFilter {
                 values,
                 properties: Value::Object(filter.properties.clone()),

@@ -6,6 +6,7 @@ use crate::columns::name_of;
 use crate::plan::document::PlanDocument;
 use crate::subscription::change_plan::check_change;
 use crate::subscription::wire::SubscriptionRecord;
+use domain::catalog::SubscriptionStatus;
 use domain::ids::{OrganizationId, PlanId, SubscriptionId};
 use domain::money::MinorUnits;
 use domain::period::{BillingCalendar, Timezones};
@@ -88,7 +89,7 @@ impl Catalog {
     /// What changing the plan at an instant would cost; nothing is stored.
     ///
     /// # Errors
-    /// As [`Catalog::change_plan`]; 422 for an instant before the subscription started.
+    /// As [`Catalog::change_plan`], but 400 when the subscription is not active; 422 for an instant before the subscription started.
     pub async fn change_plan_preview(
         &self,
         organization: OrganizationId,
@@ -99,6 +100,12 @@ impl Catalog {
         let subscription = self.subscription(organization, id).await?;
         let old = self.plan_row(organization, subscription.plan_id).await?.document;
         let new = self.plan_row(organization, request.new_plan_id).await?.document;
+        if subscription.status != SubscriptionStatus::Active {
+            // Nothing else changes it at the same instant: no conflict, as a change would have it.
+            let detail =
+                format!("only an active subscription changes its plan; this one is {}", name_of(subscription.status)?);
+            return Err(ApiError::bad_request("wrong_subscription_state", detail));
+        }
         check_change(&subscription, &old, &new)?;
         let at = request.effective_date.unwrap_or(now);
         let mut checks = Checks::new();

@@ -1,6 +1,6 @@
 //! The audit log: who changed what.
 
-use super::world::World;
+use super::world::{World, id_of};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -38,4 +38,30 @@ async fn a_change_of_state_is_called_so() {
     let trail = tenant.get(&format!("/v1/audit_logs/subscription/{id}")).await.expect(200);
     assert_eq!((&trail[0]["action"], &trail[1]["action"]), (&json!("status_changed"), &json!("created")));
     assert_eq!(trail[0]["changes"]["status"], json!({"old": "active", "new": "paused"}));
+}
+
+#[tokio::test]
+async fn metrics_their_filters_and_keys_are_told_of_and_no_key_is_in_it() {
+    let world = World::new().await;
+    let tenant = world.tenant("Acme").await;
+    let metric = tenant.metric("m").await;
+    let of = async |resource: &str, id: &str| {
+        let trail = tenant.get(&format!("/v1/audit_logs/{resource}/{id}")).await.expect(200);
+        trail.as_array().unwrap().iter().map(|row| row["action"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let filter = json!({"key": "region", "values": ["eu"]});
+    let filter = id_of(&tenant.post("/v1/billable_metrics/m/filters", filter).await.expect(201));
+    tenant.delete(&format!("/v1/billable_metrics/m/filters/{filter}")).await.expect(204);
+    tenant.put(&format!("/v1/billable_metrics/{metric}"), json!({"name": "Calls"})).await.expect(200);
+    tenant.delete(&format!("/v1/billable_metrics/{metric}")).await.expect(204);
+    assert_eq!(of("billable_metric", &metric).await, ["deleted", "updated", "created"]);
+    assert_eq!(of("billable_metric_filter", &filter).await, ["deleted", "created"]);
+
+    let made = tenant.post("/v1/organizations/current/api_keys", json!({"name": "k"})).await.expect(201);
+    let path = format!("/v1/organizations/current/api_keys/{}", id_of(&made));
+    tenant.delete(&path).await.expect(204);
+    tenant.delete(&path).await.expect(204);
+    assert_eq!(of("api_key", &id_of(&made)).await, ["status_changed", "created"], "once revoked");
+    let all = tenant.get("/v1/audit_logs/?limit=1000").await.expect(200).to_string();
+    assert!(!all.contains(made["raw_key"].as_str().unwrap()));
 }

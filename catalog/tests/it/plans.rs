@@ -53,6 +53,19 @@ async fn a_plan_is_kept_with_all_its_options() {
 }
 
 #[tokio::test]
+async fn two_filters_may_say_the_same_and_keep_their_order() {
+    let world = World::new().await;
+    let tenant = world.tenant("Acme").await;
+    let mut line = charge(&tenant.metric("m").await, "10");
+    let filter = |amount: &str| json!({"values": {"cloud": ["aws"]}, "properties": {"amount": amount}});
+    line["filters"] = json!([filter("5"), filter("3")]);
+    let body = json!({"code": "p", "name": "P", "interval": "monthly", "charges": [line]});
+    let made = tenant.post("/v1/plans/", body).await.expect(201);
+    let prices: Vec<_> = (0..2).map(|place| &made["charges"][0]["filters"][place]["properties"]["amount"]).collect();
+    assert_eq!(prices, ["5", "3"]);
+}
+
+#[tokio::test]
 async fn replacing_charges_makes_a_version_and_keeps_the_ids_of_lines_that_stay() {
     let world = World::new().await;
     let tenant = world.tenant("Acme").await;

@@ -36,8 +36,10 @@ pub(super) const RULES: &[Rule] = &[
                     SUM(CASE WHEN a.kind = 'wallet' THEN e.invoice_cents ELSE 0 END) AS wallets
                 FROM credit_entries e JOIN credit_accounts a ON a.id = e.account_id WHERE e.invoice_id IS NOT NULL
                 GROUP BY e.invoice_id) given ON given.invoice_id = i.id
+            LEFT JOIN (SELECT invoice_id, SUM(total_cents) AS cents FROM credit_notes WHERE below_zero = 1 GROUP BY invoice_id) rest
+                ON rest.invoice_id = i.id
             WHERE (i.status IN ('finalized', 'paid') AND (i.coupons_cents <> COALESCE(given.coupons, 0)
-                    OR i.credit_notes_cents <> COALESCE(given.notes, 0) OR i.prepaid_credit_cents <> COALESCE(given.wallets, 0)))
+                    OR i.credit_notes_cents <> COALESCE(given.notes, 0) - COALESCE(rest.cents, 0) OR i.prepaid_credit_cents <> COALESCE(given.wallets, 0)))
                 OR (i.status IN ('draft', 'voided') AND (COALESCE(given.coupons, 0) <> 0 OR COALESCE(given.notes, 0) <> 0
                     OR COALESCE(given.wallets, 0) <> 0))",
     },
@@ -45,7 +47,7 @@ pub(super) const RULES: &[Rule] = &[
         name: "no more is credited than was billed (I7)",
         broken: "SELECT 'invoice ' || i.id AS what, 'credited are ' || CAST(i.credited_cents AS TEXT) || ', its notes come to '
                 || CAST(COALESCE(SUM(n.total_cents), 0) AS TEXT) AS why
-            FROM invoices i LEFT JOIN credit_notes n ON n.invoice_id = i.id AND n.counted = 1
+            FROM invoices i LEFT JOIN credit_notes n ON n.invoice_id = i.id AND n.counted = 1 AND n.below_zero = 0
             GROUP BY i.id, i.credited_cents, i.subtotal_cents, i.coupons_cents, i.tax_cents
             HAVING i.credited_cents <> COALESCE(SUM(n.total_cents), 0)
                 OR (i.credited_cents > 0 AND i.credited_cents > i.subtotal_cents - i.coupons_cents + i.tax_cents)",

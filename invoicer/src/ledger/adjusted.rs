@@ -1,9 +1,9 @@
 //! What late usage is measured against: up to where subscriptions have been looked at, and what was billed for their usage.
 
 use super::LedgerError;
-use super::bulk::{LISTED_AT_ONCE, placeholders, query_with};
+use super::bulk::{LISTED_AT_ONCE, placeholders, query_with, rows_in};
 use super::fees::{SELECT, StoredFee, fee_of};
-use domain::ids::SubscriptionId;
+use domain::ids::{OrganizationId, SubscriptionId};
 use domain::position::Cut;
 use domain::time::Timestamp;
 use sqlx::{AnyConnection, Row};
@@ -35,7 +35,7 @@ pub async fn looked_at(
     Ok(Some((serde_json::from_str(row.try_get("positions")?)?, Timestamp(until))))
 }
 
-/// Usage fees and adjustments of these subscriptions on issued invoices, oldest first.
+/// Usage fees and adjustments of these subscriptions on issued invoices, those of one subscription oldest first.
 ///
 /// # Errors
 /// As the database.
@@ -43,18 +43,31 @@ pub async fn issued_usage(
     connection: &mut AnyConnection,
     subscriptions: &[SubscriptionId],
 ) -> Result<Vec<StoredFee>, LedgerError> {
-    let mut fees = Vec::new();
-    for some in subscriptions.chunks(LISTED_AT_ONCE) {
-        let list = placeholders(0, some.len());
-        let sql = format!(
+    let sql = |list: &str| {
+        format!(
             "{SELECT} WHERE f.subscription_id IN ({list}) AND f.fee_type IN ('charge', 'adjustment') AND f.in_advance IS NULL AND f.voided = 0
                  AND f.invoice_id IN (SELECT id FROM invoices WHERE status IN ('finalized', 'paid'))
              ORDER BY f.created_at, f.id"
-        );
-        let ids: Vec<String> = some.iter().map(ToString::to_string).collect();
-        for row in query_with(sql, &ids).fetch_all(&mut *connection).await? {
-            fees.push(fee_of(&row)?);
-        }
-    }
-    Ok(fees)
+        )
+    };
+    rows_in(connection, subscriptions, sql).await?.iter().map(fee_of).collect()
+}
+
+/// The cuts at which usage on an organization's issued invoices was rated, each with the end of the newest stretch of it.
+///
+/// # Errors
+/// As the database.
+pub async fn cuts(
+    connection: &mut AnyConnection,
+    organization: OrganizationId,
+) -> Result<Vec<(Cut, Timestamp)>, LedgerError> {
+    let sql = "SELECT c.positions, MAX(f.period_end) AS until FROM fees f JOIN rating_cuts c ON c.id = f.cut_id
+               WHERE f.organization_id = $1 AND f.fee_type = 'charge' AND f.in_advance IS NULL AND f.voided = 0
+                   AND f.invoice_id IN (SELECT id FROM invoices WHERE organization_id = $1 AND status IN ('finalized', 'paid'))
+               GROUP BY c.id, c.positions";
+    let rows = sqlx::query(sql).bind(organization.to_string()).fetch_all(connection).await?;
+    let cut = |row: &sqlx::any::AnyRow| {
+        Ok((serde_json::from_str(row.try_get("positions")?)?, Timestamp(row.try_get("until")?)))
+    };
+    rows.iter().map(cut).collect()
 }

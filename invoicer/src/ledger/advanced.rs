@@ -1,7 +1,7 @@
 //! Up to where events are billed as they come in, and whose: one position for all, moved only from where the writer believed it
 //! to be, in the transaction that writes the fees (I4). A payer whose fees could not be worked out keeps a position of its own.
 
-use super::bulk::{BulkInsert, Cell, LISTED_AT_ONCE, placeholders, query_with};
+use super::bulk::{BulkInsert, Cell, rows_in};
 use super::{LedgerError, read_uuid};
 use domain::ids::{OrganizationId, SubscriptionId};
 use domain::position::Cut;
@@ -99,21 +99,15 @@ pub async fn standing_fees_of(
     connection: &mut AnyConnection,
     events: &[domain::identity::EventId],
 ) -> Result<Vec<super::fees::StoredFee>, LedgerError> {
-    let mut fees = Vec::new();
-    for some in events.chunks(LISTED_AT_ONCE) {
-        let list = placeholders(0, some.len());
-        let sql = format!(
+    let sql = |list: &str| {
+        format!(
             "{} WHERE f.in_advance IN ({list}) AND f.in_advance IS NOT NULL AND f.in_advance <> 'carried'
                  AND f.fee_type = 'charge' AND f.voided = 0
                  AND NOT EXISTS (SELECT 1 FROM fees a WHERE a.in_advance = f.in_advance AND a.fee_type = 'adjustment'
                      AND a.adjusted_fee_id = f.id AND a.voided = 0)
              ORDER BY f.created_at, f.id",
             super::fees::SELECT
-        );
-        let ids: Vec<String> = some.iter().map(ToString::to_string).collect();
-        for row in query_with(sql, &ids).fetch_all(&mut *connection).await? {
-            fees.push(super::fees::fee_of(&row)?);
-        }
-    }
-    Ok(fees)
+        )
+    };
+    rows_in(connection, events, sql).await?.iter().map(super::fees::fee_of).collect()
 }

@@ -4,7 +4,7 @@
 //! cost less than 10. It refuses to commit or to retry: both are the caller's.
 
 use super::LedgerError;
-use sqlx::any::AnyArguments;
+use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AssertSqlSafe};
 use std::fmt::Write;
@@ -92,6 +92,25 @@ impl BulkInsert {
         sql.push_str(self.tail);
         sql
     }
+}
+
+/// All rows of a statement about a list of any length, asked for in pieces. `sql` is given the piece's list (`$1,$2,…`) for its `IN (…)`;
+/// rows come in the order of the statement within a piece, and piece by piece.
+///
+/// # Errors
+/// As the database.
+pub async fn rows_in<Id: ToString>(
+    connection: &mut AnyConnection,
+    ids: &[Id],
+    sql: impl Fn(&str) -> String,
+) -> Result<Vec<AnyRow>, LedgerError> {
+    let mut rows = Vec::new();
+    for some in ids.chunks(LISTED_AT_ONCE) {
+        let values: Vec<String> = some.iter().map(ToString::to_string).collect();
+        let statement = sql(&placeholders(0, values.len()));
+        rows.extend(query_with(statement, &values).fetch_all(&mut *connection).await?);
+    }
+    Ok(rows)
 }
 
 /// A query with these texts as its first parameters.

@@ -1,6 +1,6 @@
 //! Credit notes as rows: what was credited of which fee, and what that came to. Their balances are accounts ([`super::funds`]).
 
-use super::bulk::{BulkInsert, Cell, placeholders, query_with};
+use super::bulk::{BulkInsert, Cell, placeholders, query_with, rows_in};
 use super::invoices::PageOf;
 use super::{LedgerError, read_currency, read_quantity, read_uuid};
 use crate::credits::fund::{Fund, FundTerms};
@@ -50,6 +50,8 @@ pub struct StoredNote {
     pub refund_status: Option<String>,
     /// The subscription whose unused advance it gives back.
     pub ended_subscription: Option<SubscriptionId>,
+    /// What its invoice would have fallen below 0 ([`super::below_zero`]): it credits nothing that was billed.
+    pub below_zero: bool,
     /// When it was issued.
     pub issued_at: Option<Timestamp>,
     /// When what was left of it was withdrawn.
@@ -117,7 +119,7 @@ pub async fn credited(connection: &mut AnyConnection, invoice: InvoiceId) -> Res
     let sums = sqlx::query(
         "SELECT CAST(COALESCE(SUM(net_cents), 0) AS BIGINT) AS net, CAST(COALESCE(SUM(tax_cents), 0) AS BIGINT) AS tax,
              CAST(COALESCE(SUM(refund_cents), 0) AS BIGINT) AS refunded
-         FROM credit_notes WHERE invoice_id = $1 AND counted = 1",
+         FROM credit_notes WHERE invoice_id = $1 AND counted = 1 AND below_zero = 0",
     )
     .bind(invoice.to_string())
     .fetch_one(&mut *connection)
@@ -150,6 +152,9 @@ pub async fn insert(connection: &mut AnyConnection, note: &StoredNote, items: &[
         ]
     };
     ITEMS.run(connection, items.iter().map(item).collect()).await?;
+    if note.below_zero {
+        return Ok(());
+    }
     count_on_invoice(connection, note.invoice, total.0).await
 }
 
@@ -169,6 +174,9 @@ async fn count_on_invoice(connection: &mut AnyConnection, invoice: InvoiceId, ce
 pub async fn uncount(connection: &mut AnyConnection, note: &StoredNote) -> Result<(), LedgerError> {
     let sql = "UPDATE credit_notes SET counted = 0 WHERE id = $1";
     sqlx::query(sql).bind(note.id.to_string()).execute(&mut *connection).await?;
+    if note.below_zero {
+        return Ok(());
+    }
     count_on_invoice(connection, note.invoice, -note.sums.total()?.0).await
 }
 
@@ -314,24 +322,16 @@ pub async fn given_back_to(
     connection: &mut AnyConnection,
     subscriptions: &[SubscriptionId],
 ) -> Result<Vec<SubscriptionId>, LedgerError> {
-    const PER_QUERY: usize = 5000;
-    let mut found = Vec::new();
-    for some in subscriptions.chunks(PER_QUERY) {
-        let ids: Vec<String> = some.iter().map(ToString::to_string).collect();
-        let list = placeholders(0, ids.len());
-        let sql = format!("SELECT subscription_id FROM advances_given_back WHERE subscription_id IN ({list})");
-        for row in query_with(sql, &ids).fetch_all(&mut *connection).await? {
-            found.push(SubscriptionId(read_uuid(&row, "subscription_id")?));
-        }
-    }
-    Ok(found)
+    let sql = |list: &str| format!("SELECT subscription_id FROM advances_given_back WHERE subscription_id IN ({list})");
+    let rows = rows_in(connection, subscriptions, sql).await?;
+    rows.iter().map(|row| Ok(SubscriptionId(read_uuid(row, "subscription_id")?))).collect()
 }
 
 const NOTES: BulkInsert = BulkInsert {
     table: "credit_notes",
     columns: "id, organization_id, customer_id, invoice_id, number, note_type, status, reason, description, currency, \
               coupons_cents, net_cents, tax_cents, total_cents, credit_cents, refund_cents, offset_cents, taxes, \
-              refund_status, ended_subscription_id, issued_at, version, created_at, updated_at",
+              refund_status, ended_subscription_id, below_zero, issued_at, version, created_at, updated_at",
     tail: "",
 };
 const ITEMS: BulkInsert =
@@ -363,6 +363,7 @@ fn row_of(note: &StoredNote, total: MinorUnits) -> Result<Vec<Cell>, LedgerError
         Cell::Text(serde_json::to_string(&note.sums.taxes)?),
         Cell::MaybeText(note.refund_status.clone()),
         Cell::MaybeText(note.ended_subscription.map(|id| id.to_string())),
+        Cell::Int(i64::from(note.below_zero)),
         Cell::MaybeInt(note.issued_at.map(|at| at.0)),
         Cell::Int(note.version),
         Cell::Int(note.created_at.0),
@@ -394,6 +395,7 @@ fn note_of(row: &AnyRow) -> Result<StoredNote, LedgerError> {
         ended_subscription: subscription
             .map(|text| text.parse().map_err(|_| LedgerError::corrupt("credit_notes.ended_subscription_id", &text)))
             .transpose()?,
+        below_zero: row.try_get::<i64, _>("below_zero")? != 0,
         issued_at: instant("issued_at")?,
         voided_at: instant("voided_at")?,
         balance: row.try_get::<Option<i64>, _>("balance")?.map(MinorUnits),

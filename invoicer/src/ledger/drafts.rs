@@ -7,7 +7,7 @@ use super::bulk::{LISTED_AT_ONCE, placeholders};
 use super::fee_rows::{self, FeeOwner, fee_row, payment_with};
 use super::invoices::{COLUMNS, StoredInvoice, attach_fees, invoice_of};
 use super::write::{BatchContext, Issuer, take_numbers};
-use super::{LedgerError, credit_notes, funds, settle, tally};
+use super::{LedgerError, credit_notes, settle, tally};
 use crate::ledger::fees::StoredFee;
 use crate::model::{Credits, Fee, FeeKind, InvoiceStatus};
 use crate::tax::{InvoiceTaxes, Taxed};
@@ -110,7 +110,7 @@ pub async fn rewrite(
     context: &BatchContext,
     drafts: &mut [ReworkedDraft],
 ) -> Result<bool, LedgerError> {
-    let spent = settle::drafts(connection, context.row_lock, drafts).await?;
+    let settled = settle::drafts(connection, context.row_lock, drafts).await?;
     let mut numbers = take_numbers(connection, drafts.iter().map(|draft| (draft.issuer(), draft.status))).await?;
     for draft in drafts.iter() {
         let number = numbers.next_for(draft.issuer(), draft.status);
@@ -127,7 +127,7 @@ pub async fn rewrite(
     replace_fees(connection, context, drafts).await?;
     let issued = drafts.iter().filter(|draft| draft.status != InvoiceStatus::Draft);
     credit_notes::issue_waiting(connection, issued.map(|draft| (draft.draft.id, draft.issued_at)), context.now).await?;
-    funds::post(connection, &spent).await?;
+    settle::write(connection, settled, context.now).await?;
     Ok(true)
 }
 

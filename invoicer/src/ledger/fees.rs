@@ -1,6 +1,6 @@
 //! Reading fees: one, or a page with the number of all that match. Always inside one organization (I8).
 
-use super::bulk::query_with;
+use super::bulk::{query_with, rows_in};
 use super::invoices::PageOf;
 use super::{LedgerError, read_currency, read_uuid};
 use crate::model::{FeeKind, FeePayment, FeeVersions, PaidAhead};
@@ -175,18 +175,15 @@ pub async fn flat_fees_reach(
     connection: &mut AnyConnection,
     subscriptions: &[SubscriptionId],
 ) -> Result<HashMap<SubscriptionId, Timestamp>, LedgerError> {
-    const PER_QUERY: usize = 5000;
-    let mut found = HashMap::new();
-    for some in subscriptions.chunks(PER_QUERY) {
-        let ids: Vec<String> = some.iter().map(ToString::to_string).collect();
-        let list = super::bulk::placeholders(0, ids.len());
-        let sql = format!(
+    let sql = |list: &str| {
+        format!(
             "SELECT subscription_id, MAX(period_end) AS reach FROM fees WHERE subscription_id IN ({list})
                  AND fee_type = 'subscription' AND voided = 0 AND amount_cents > 0 GROUP BY subscription_id"
-        );
-        for row in query_with(sql, &ids).fetch_all(&mut *connection).await? {
-            found.insert(SubscriptionId(read_uuid(&row, "subscription_id")?), Timestamp(row.try_get("reach")?));
-        }
+        )
+    };
+    let mut found = HashMap::new();
+    for row in rows_in(connection, subscriptions, sql).await? {
+        found.insert(SubscriptionId(read_uuid(&row, "subscription_id")?), Timestamp(row.try_get("reach")?));
     }
     Ok(found)
 }

@@ -1,7 +1,7 @@
 //! How far each subscription is billed: read whole for a run, moved only from where the writer believed it to be (I4).
 
 use super::LedgerError;
-use super::bulk::{BulkInsert, Cell, LISTED_AT_ONCE, placeholders};
+use super::bulk::{BulkInsert, Cell, rows_in};
 use crate::due::{Chain, Due, Frontier, Frontiers, Part};
 use domain::ids::{OrganizationId, SubscriptionId};
 use domain::time::Timestamp;
@@ -35,8 +35,6 @@ pub struct FrontierMove {
     pub after: Option<Frontier>,
     /// Where it stands then.
     pub to: Frontier,
-    /// Whether late usage before it was held back: then it is looked at from the same cut again.
-    pub looks_again: bool,
 }
 
 /// Frontiers of many subscriptions.
@@ -73,17 +71,8 @@ pub async fn read_of(
     connection: &mut AnyConnection,
     subscriptions: &[SubscriptionId],
 ) -> Result<FrontierMap, LedgerError> {
-    let mut rows = Vec::new();
-    for some in subscriptions.chunks(LISTED_AT_ONCE) {
-        let list = placeholders(0, some.len());
-        let sql = format!("SELECT {COLUMNS} FROM billing_frontiers WHERE subscription_id IN ({list})");
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for subscription in some {
-            query = query.bind(subscription.to_string());
-        }
-        rows.extend(query.fetch_all(&mut *connection).await?);
-    }
-    collect(&rows)
+    let sql = |list: &str| format!("SELECT {COLUMNS} FROM billing_frontiers WHERE subscription_id IN ({list})");
+    collect(&rows_in(connection, subscriptions, sql).await?)
 }
 
 fn collect(rows: &[AnyRow]) -> Result<FrontierMap, LedgerError> {
@@ -113,8 +102,7 @@ pub async fn advance(
         columns: "subscription_id, part, chain, organization_id, starts_at, until_at, moved_from, cut_id",
         // A first move has no moved_from: it never equals, so it never overwrites what another run wrote first.
         tail: "ON CONFLICT (subscription_id, part, chain) DO UPDATE
-               SET until_at = excluded.until_at, moved_from = excluded.moved_from,
-                   cut_id = CASE WHEN excluded.cut_id = '' THEN billing_frontiers.cut_id ELSE excluded.cut_id END
+               SET until_at = excluded.until_at, moved_from = excluded.moved_from, cut_id = excluded.cut_id
                WHERE billing_frontiers.until_at = excluded.moved_from",
     };
     let rows = moves.iter().map(|(key, step)| row_of(key, step, cut_id)).collect();
@@ -131,7 +119,7 @@ fn row_of(key: &FrontierKey, step: &FrontierMove, cut_id: &str) -> Vec<Cell> {
         Cell::Int(step.to.starts_at.0),
         Cell::Int(step.to.until.0),
         Cell::MaybeInt(step.after.map(|frontier| frontier.until.0)),
-        Cell::Text(if step.looks_again { String::new() } else { cut_id.to_owned() }),
+        Cell::Text(cut_id.to_owned()),
     ]
 }
 

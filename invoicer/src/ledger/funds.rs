@@ -3,7 +3,7 @@
 //! Whoever spends locks the accounts first, all of its customers in one statement in the order of ids, so that no two wait for each
 //! other crosswise. Should a lock ever be missing, the entries' primary key refuses the second of two that spend the same balance.
 
-use super::bulk::{BulkInsert, Cell, placeholders, query_with};
+use super::bulk::{BulkInsert, Cell, placeholders, query_with, rows_in};
 use super::{LedgerError, read_uuid};
 use crate::credits::coupons::rank;
 use crate::credits::fund::{CouponTerms, Discount, Fund, FundKind, FundTerms, Spent, WalletTerms};
@@ -14,9 +14,6 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
-
-/// Ids in one statement, well below the parameters it may have.
-const PER_QUERY: usize = 5000;
 
 /// What an account is opened with.
 #[derive(Clone, Debug)]
@@ -86,15 +83,16 @@ pub async fn to_spend(
     customers: &BTreeSet<CustomerId>,
 ) -> Result<HashMap<CustomerId, Vec<Fund>>, LedgerError> {
     let ids: Vec<String> = customers.iter().map(ToString::to_string).collect();
-    let mut accounts = Vec::new();
-    for some in ids.chunks(PER_QUERY) {
-        let list = placeholders(0, some.len());
-        let sql = format!(
-            "SELECT id, customer_id, kind, currency, balance, entries, opened_at FROM credit_accounts
-             WHERE spendable = 1 AND customer_id IN ({list}) ORDER BY id{row_lock}"
-        );
-        accounts.extend(query_with(sql, some).fetch_all(&mut *connection).await?);
+    if ids.is_empty() {
+        return Ok(HashMap::new());
     }
+    // One statement however many they are: in pieces, two batches could lock each other's accounts crosswise.
+    let list = placeholders(0, ids.len());
+    let sql = format!(
+        "SELECT id, customer_id, kind, currency, balance, entries, opened_at FROM credit_accounts
+         WHERE spendable = 1 AND customer_id IN ({list}) ORDER BY id{row_lock}"
+    );
+    let accounts = query_with(sql, &ids).fetch_all(&mut *connection).await?;
     if accounts.is_empty() {
         return Ok(HashMap::new());
     }
@@ -156,26 +154,25 @@ async fn coupon_terms(
     ids: &[String],
 ) -> Result<HashMap<Uuid, CouponTerms>, LedgerError> {
     let mut terms = HashMap::new();
-    for some in ids.chunks(PER_QUERY) {
-        let list = placeholders(0, some.len());
-        let sql = format!(
+    let sql = |list: &str| {
+        format!(
             "SELECT a.id, a.amount_cents, a.percentage, a.endless, c.plan_ids, c.metric_codes FROM applied_coupons a
              JOIN coupons c ON c.id = a.coupon_id WHERE a.id IN ({list})"
-        );
-        for row in query_with(sql, some).fetch_all(&mut *connection).await? {
-            let percentage: Option<&str> = row.try_get("percentage")?;
-            let discount = match percentage {
-                Some(text) => Discount::Share(super::read_quantity("applied_coupons.percentage", text)?),
-                None => Discount::Fixed(MinorUnits(row.try_get("amount_cents")?)),
-            };
-            let one = CouponTerms {
-                discount,
-                endless: row.try_get::<i64, _>("endless")? != 0,
-                plans: serde_json::from_str(row.try_get("plan_ids")?)?,
-                metrics: serde_json::from_str(row.try_get("metric_codes")?)?,
-            };
-            terms.insert(read_uuid(&row, "id")?, one);
-        }
+        )
+    };
+    for row in rows_in(&mut *connection, ids, sql).await? {
+        let percentage: Option<&str> = row.try_get("percentage")?;
+        let discount = match percentage {
+            Some(text) => Discount::Share(super::read_quantity("applied_coupons.percentage", text)?),
+            None => Discount::Fixed(MinorUnits(row.try_get("amount_cents")?)),
+        };
+        let one = CouponTerms {
+            discount,
+            endless: row.try_get::<i64, _>("endless")? != 0,
+            plans: serde_json::from_str(row.try_get("plan_ids")?)?,
+            metrics: serde_json::from_str(row.try_get("metric_codes")?)?,
+        };
+        terms.insert(read_uuid(&row, "id")?, one);
     }
     with_overrides(connection, &mut terms).await?;
     Ok(terms)
@@ -187,15 +184,12 @@ async fn with_overrides(
     terms: &mut HashMap<Uuid, CouponTerms>,
 ) -> Result<(), LedgerError> {
     let named: BTreeSet<PlanId> = terms.values().flat_map(|one| one.plans.iter().copied()).collect();
-    let ids: Vec<String> = named.iter().map(ToString::to_string).collect();
+    let named: Vec<PlanId> = named.into_iter().collect();
+    let sql = |list: &str| format!("SELECT id, parent_plan_id FROM plans WHERE parent_plan_id IN ({list})");
     let mut children: HashMap<PlanId, Vec<PlanId>> = HashMap::new();
-    for some in ids.chunks(PER_QUERY) {
-        let list = placeholders(0, some.len());
-        let sql = format!("SELECT id, parent_plan_id FROM plans WHERE parent_plan_id IN ({list})");
-        for row in query_with(sql, some).fetch_all(&mut *connection).await? {
-            let parent = PlanId(read_uuid(&row, "parent_plan_id")?);
-            children.entry(parent).or_default().push(PlanId(read_uuid(&row, "id")?));
-        }
+    for row in rows_in(connection, &named, sql).await? {
+        let parent = PlanId(read_uuid(&row, "parent_plan_id")?);
+        children.entry(parent).or_default().push(PlanId(read_uuid(&row, "id")?));
     }
     for one in terms.values_mut() {
         let more: Vec<PlanId> = one.plans.iter().filter_map(|plan| children.get(plan)).flatten().copied().collect();
@@ -207,21 +201,19 @@ async fn with_overrides(
 type WalletsById = HashMap<Uuid, (WalletTerms, Option<Timestamp>)>;
 
 async fn wallet_terms(connection: &mut AnyConnection, ids: &[String]) -> Result<WalletsById, LedgerError> {
+    let sql = |list: &str| {
+        format!("SELECT id, code, priority, fee_types, metric_codes, expires_at FROM wallets WHERE id IN ({list})")
+    };
     let mut terms = HashMap::new();
-    for some in ids.chunks(PER_QUERY) {
-        let list = placeholders(0, some.len());
-        let sql =
-            format!("SELECT id, code, priority, fee_types, metric_codes, expires_at FROM wallets WHERE id IN ({list})");
-        for row in query_with(sql, some).fetch_all(&mut *connection).await? {
-            let one = WalletTerms {
-                code: row.try_get("code")?,
-                priority: row.try_get("priority")?,
-                fee_types: serde_json::from_str(row.try_get("fee_types")?)?,
-                metrics: serde_json::from_str(row.try_get("metric_codes")?)?,
-            };
-            let expires_at = row.try_get::<Option<i64>, _>("expires_at")?.map(Timestamp);
-            terms.insert(read_uuid(&row, "id")?, (one, expires_at));
-        }
+    for row in rows_in(connection, ids, sql).await? {
+        let one = WalletTerms {
+            code: row.try_get("code")?,
+            priority: row.try_get("priority")?,
+            fee_types: serde_json::from_str(row.try_get("fee_types")?)?,
+            metrics: serde_json::from_str(row.try_get("metric_codes")?)?,
+        };
+        let expires_at = row.try_get::<Option<i64>, _>("expires_at")?.map(Timestamp);
+        terms.insert(read_uuid(&row, "id")?, (one, expires_at));
     }
     Ok(terms)
 }

@@ -26,6 +26,7 @@ pub const MIGRATIONS: &[&str] = &[
     WALLET_TOP_UPS,
     super::payment_tables::PAYMENTS,
     super::tally::MIGRATION,
+    super::below_zero::MIGRATION,
 ];
 
 /// Looks at the tables without changing any; their version, 0 when there are none.

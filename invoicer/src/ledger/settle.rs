@@ -2,10 +2,11 @@
 //!
 //! Order of locks, here and wherever credits change: billing frontiers, accounts, counters of numbers, invoices, credit notes.
 
+use super::credit_notes::{self, StoredNote};
 use super::funds::to_spend;
-use super::{LedgerError, credit_notes};
+use super::{LedgerError, below_zero, funds};
 use crate::credits::bill::{Bill, BillLine, target_wallet};
-use crate::credits::fund::{Fund, Spent};
+use crate::credits::fund::{Fund, FundKind, Spent};
 use crate::credits::spend::spend;
 use crate::ledger::drafts::ReworkedDraft;
 use crate::ledger::fees::StoredFee;
@@ -13,11 +14,27 @@ use crate::model::{Invoice, InvoiceStatus};
 use domain::ids::{CustomerId, FeeId};
 use domain::money::MinorUnits;
 use domain::quantity::Quantity;
+use domain::time::Timestamp;
 use sqlx::AnyConnection;
 use std::collections::{BTreeSet, HashMap};
 
-/// Takes credits off new invoices, in their order; answers what that takes from accounts, for [`super::funds::post`] once the invoices are
-/// written.
+/// What a batch of invoices changes of what their customers have to spend, for [`write`] once the invoices are written.
+#[derive(Debug, Default)]
+pub struct Settled {
+    spent: Vec<Spent>,
+    below_zero: Vec<StoredNote>,
+}
+
+/// Writes down what was spent, and the notes over what lies below 0. The invoices must be written before.
+///
+/// # Errors
+/// As the database; a balance that somebody else has spent is a broken unique key.
+pub async fn write(connection: &mut AnyConnection, settled: Settled, now: Timestamp) -> Result<(), LedgerError> {
+    below_zero::write(connection, settled.below_zero, now).await?;
+    funds::post(connection, &settled.spent).await
+}
+
+/// Takes credits off new invoices, in their order; answers what that changes, for [`write`] once the invoices are written.
 ///
 /// # Errors
 /// As the database, or past 64 bits; roll back then.
@@ -25,26 +42,23 @@ pub async fn invoices<'a>(
     connection: &mut AnyConnection,
     row_lock: &str,
     list: impl Iterator<Item = &'a mut Invoice>,
-) -> Result<Vec<Spent>, LedgerError> {
+) -> Result<Settled, LedgerError> {
     let mut list: Vec<&mut Invoice> = list.collect();
     let customers: BTreeSet<CustomerId> = list.iter().map(|invoice| invoice.customer).collect();
     let mut funds = to_spend(connection, row_lock, &customers).await?;
-    let mut spent = Vec::new();
+    let mut settled = Settled::default();
     for invoice in &mut list {
         // An attempt that was rolled back may have left what it took.
         let touched = invoice.credits != Default::default();
-        let Some(own) = funds.get_mut(&invoice.customer) else {
-            if touched {
-                settle_invoice(invoice, &mut [], &mut spent)?;
-            }
+        if !touched && invoice.total >= MinorUnits::ZERO && !funds.contains_key(&invoice.customer) {
             continue;
-        };
-        settle_invoice(invoice, own, &mut spent)?;
+        }
+        settle_invoice(invoice, funds.entry(invoice.customer).or_default(), &mut settled)?;
     }
-    Ok(spent)
+    Ok(settled)
 }
 
-fn settle_invoice(invoice: &mut Invoice, funds: &mut [Fund], spent: &mut Vec<Spent>) -> Result<(), LedgerError> {
+fn settle_invoice(invoice: &mut Invoice, funds: &mut Vec<Fund>, settled: &mut Settled) -> Result<(), LedgerError> {
     let issued = matches!(invoice.status, InvoiceStatus::Finalized | InvoiceStatus::Paid);
     let mut bill = Bill {
         organization: invoice.organization,
@@ -60,7 +74,7 @@ fn settle_invoice(invoice: &mut Invoice, funds: &mut [Fund], spent: &mut Vec<Spe
         credits: invoice.credits,
         total: invoice.total,
     };
-    spent.extend(spend(&mut bill, funds)?);
+    settle_bill(&mut bill, funds, settled)?;
     for (fee, line) in invoice.fees.iter_mut().zip(bill.lines) {
         fee.coupons = line.coupons;
     }
@@ -70,6 +84,21 @@ fn settle_invoice(invoice: &mut Invoice, funds: &mut [Fund], spent: &mut Vec<Spe
         invoice.paid_at = (invoice.status == InvoiceStatus::Paid).then_some(invoice.issued_at);
     }
     Ok(())
+}
+
+fn settle_bill(bill: &mut Bill, funds: &mut Vec<Fund>, settled: &mut Settled) -> Result<(), LedgerError> {
+    settled.spent.extend(spend(bill, funds)?);
+    if let Some(note) = below_zero::take_up(bill)? {
+        insert_note(funds, below_zero::as_fund(&note));
+        settled.below_zero.push(note);
+    }
+    Ok(())
+}
+
+/// The newest of the credit notes, which come before the wallets.
+fn insert_note(funds: &mut Vec<Fund>, note: Fund) {
+    let wallets = funds.iter().position(|fund| fund.terms.kind() == FundKind::Wallet);
+    funds.insert(wallets.unwrap_or(funds.len()), note);
 }
 
 /// An invoice of which nothing is due is paid as it is issued.
@@ -86,26 +115,25 @@ pub async fn drafts(
     connection: &mut AnyConnection,
     row_lock: &str,
     list: &mut [ReworkedDraft],
-) -> Result<Vec<Spent>, LedgerError> {
+) -> Result<Settled, LedgerError> {
     let customers: BTreeSet<CustomerId> = list.iter().map(|reworked| reworked.draft.customer).collect();
     let mut funds = to_spend(connection, row_lock, &customers).await?;
     let waiting = credit_notes::waiting_on(connection, list.iter().map(|reworked| reworked.draft.id)).await?;
-    let mut spent = Vec::new();
+    let mut settled = Settled::default();
     for reworked in list {
         let own = funds.entry(reworked.draft.customer).or_default();
-        settle_draft(reworked, own, &mut spent)?;
+        settle_draft(reworked, own, &mut settled)?;
         if reworked.status == InvoiceStatus::Draft {
             continue;
         }
-        let freed = waiting.get(&reworked.draft.id).into_iter().flatten().cloned();
-        let wallets = own.iter().position(|fund| fund.terms.kind() == crate::credits::fund::FundKind::Wallet);
-        let place = wallets.unwrap_or(own.len());
-        own.splice(place..place, freed);
+        for freed in waiting.get(&reworked.draft.id).into_iter().flatten() {
+            insert_note(own, freed.clone());
+        }
     }
-    Ok(spent)
+    Ok(settled)
 }
 
-fn settle_draft(reworked: &mut ReworkedDraft, funds: &mut [Fund], spent: &mut Vec<Spent>) -> Result<(), LedgerError> {
+fn settle_draft(reworked: &mut ReworkedDraft, funds: &mut Vec<Fund>, settled: &mut Settled) -> Result<(), LedgerError> {
     let draft = &reworked.draft;
     let issued = reworked.status != InvoiceStatus::Draft;
     let kept = reworked.kept().map(line_of);
@@ -123,7 +151,7 @@ fn settle_draft(reworked: &mut ReworkedDraft, funds: &mut [Fund], spent: &mut Ve
         credits: Default::default(),
         total: reworked.total,
     };
-    spent.extend(spend(&mut bill, funds)?);
+    settle_bill(&mut bill, funds, settled)?;
     let mut shares: HashMap<FeeId, Quantity> = bill.lines.into_iter().map(|line| (line.fee, line.coupons)).collect();
     for (_, fee) in &mut reworked.anew {
         fee.coupons = shares.remove(&fee.id).unwrap_or(Quantity::ZERO);

@@ -7,7 +7,7 @@
 use super::bulk::{BulkInsert, Cell};
 use super::fee_rows::insert_fees;
 use super::frontiers::{FrontierKey, FrontierMap, FrontierMove};
-use super::{LedgerError, frontiers, funds, settle, tally};
+use super::{LedgerError, frontiers, settle, tally};
 use crate::model::{Invoice, InvoiceStatus};
 use domain::ids::{BillingRunId, OrganizationId};
 use domain::money::{Currency, MinorUnits};
@@ -78,9 +78,9 @@ pub async fn insert_all<'a>(
     invoices: impl Iterator<Item = &'a mut Invoice>,
 ) -> Result<(), LedgerError> {
     let mut invoices: Vec<&mut Invoice> = invoices.collect();
-    let spent = settle::invoices(connection, context.row_lock, invoices.iter_mut().map(|one| &mut **one)).await?;
+    let settled = settle::invoices(connection, context.row_lock, invoices.iter_mut().map(|one| &mut **one)).await?;
     insert_settled(connection, context, invoices.iter().map(|one| &**one)).await?;
-    funds::post(connection, &spent).await
+    settle::write(connection, settled, context.now).await
 }
 
 async fn insert_settled<'a>(
@@ -146,7 +146,6 @@ fn joined_moves(invoices: &[NewInvoice]) -> Result<BTreeMap<FrontierKey, Frontie
             }
             Some(before) if Some(before.to.until) == step.after.map(|frontier| frontier.until) => {
                 before.to = step.to;
-                before.looks_again |= step.looks_again;
             }
             Some(_) => return Err(LedgerError::OutOfOrder { subscription: key.subscription }),
         }

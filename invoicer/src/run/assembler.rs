@@ -5,17 +5,16 @@
 use super::late::LateUsage;
 use super::plan::Problems;
 use super::terms::{applied_taxes, commitment_on};
-use crate::assemble::{PlannedInvoice, PlannedLine, add_up, assemble};
+use crate::assemble::{PlannedInvoice, PlannedLine, assemble};
 use crate::charge_fee::ChargeFees;
 use crate::commitment::{Billed, counts};
 use crate::due::Part;
 use crate::ledger::frontiers::{FrontierKey, FrontierMove};
 use crate::ledger::write::NewInvoice;
-use crate::model::{Fee, FeeKind, Invoice};
+use crate::model::{Fee, Invoice};
 use catalog::billing::{BillingTerms, UnknownTax};
 use domain::ids::{BillingRunId, SubscriptionId};
-use domain::money::{MinorUnits, MoneyError};
-use domain::time::Timestamp;
+use domain::money::MoneyError;
 use rater::advance::AdvancedItem;
 use rater::{RateProblem, RatedItem};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -24,14 +23,18 @@ use std::sync::Arc;
 /// Why an invoice is left out.
 #[derive(Debug, thiserror::Error)]
 enum LeftOut {
-    #[error(transparent)]
-    Rating(#[from] RateProblem),
+    #[error("subscription {0}: {1}")]
+    Rating(SubscriptionId, RateProblem),
     #[error(transparent)]
     Money(#[from] MoneyError),
     #[error(transparent)]
     Tax(#[from] UnknownTax),
     #[error("an earlier period of it is not billed")]
     Earlier,
+}
+
+fn unrated(line: &PlannedLine, why: RateProblem) -> LeftOut {
+    LeftOut::Rating(line.due.subscription, why)
 }
 
 /// How many lines of each subscription are planned: once all are on invoices, it is done.
@@ -51,8 +54,6 @@ pub(super) struct Assembler {
     billed: Billed,
     /// Late usage that stands on no invoice yet.
     late: LateUsage,
-    /// Subscriptions whose late usage would have taken an invoice below nothing: it waits for a larger one.
-    held_back: HashSet<SubscriptionId>,
     /// What could not be billed: later periods of it must wait.
     unbilled: HashSet<FrontierKey>,
     /// Lines of each subscription that are on no invoice yet.
@@ -80,8 +81,7 @@ impl Assembler {
         late: LateUsage,
         planned: &[PlannedInvoice],
     ) -> Self {
-        let (held_back, unbilled) = (HashSet::new(), HashSet::new());
-        Self { run, terms, billed, late, held_back, unbilled, open_lines: lines_by_subscription(planned) }
+        Self { run, terms, billed, late, unbilled: HashSet::new(), open_lines: lines_by_subscription(planned) }
     }
 
     pub(super) fn assemble_all(
@@ -105,8 +105,8 @@ impl Assembler {
                 }
             }
             match self.assemble_one(&mut maker, planned, usage) {
-                Ok(mut invoice) => {
-                    self.hold_back(&mut invoice, planned.as_of);
+                Ok(invoice) => {
+                    self.note_late(planned);
                     self.note_counted(&invoice);
                     invoices.push(self.with_moves(planned, invoice));
                 }
@@ -134,9 +134,10 @@ impl Assembler {
             }
             // Rating answers every stretch it is asked, in order.
             match usage.pop_front() {
-                Some(UsageOfLine::Rated(rated)) => Ok(maker.of(line, rated.fees?)),
+                Some(UsageOfLine::Rated(rated)) => Ok(maker.of(line, rated.fees.map_err(|why| unrated(line, why))?)),
                 Some(UsageOfLine::Carried(carried)) => {
-                    Ok(carried.fees?.into_iter().map(|fee| maker.in_advance(line, fee)).collect())
+                    let fees = carried.fees.map_err(|why| unrated(line, why))?;
+                    Ok(fees.into_iter().map(|fee| maker.in_advance(line, fee)).collect())
                 }
                 None => Ok(Vec::new()),
             }
@@ -150,27 +151,13 @@ impl Assembler {
         let mut seen: HashSet<SubscriptionId> = HashSet::new();
         let lines = planned.lines.iter().filter(|line| line.due.part == Part::Usage);
         let here = lines.map(|line| line.due.subscription).filter(|subscription| seen.insert(*subscription));
-        here.filter_map(|subscription| self.late.get(&subscription)).flatten().cloned().collect()
+        here.filter_map(|subscription| self.late.fees.get(&subscription)).flatten().cloned().collect()
     }
 
-    /// What stands on an invoice is no longer to come; an invoice below nothing is left without it (there are no credit notes yet).
-    fn hold_back(&mut self, invoice: &mut Invoice, as_of: Timestamp) {
-        let late: HashSet<SubscriptionId> = invoice
-            .fees
-            .iter()
-            .filter(|fee| fee.kind == FeeKind::Adjustment)
-            .filter_map(|fee| fee.subscription)
-            .collect();
-        if invoice.total < MinorUnits::ZERO {
-            invoice.fees.retain(|fee| fee.kind != FeeKind::Adjustment);
-            // The sums of fewer lines of the same amounts fit as well.
-            if add_up(invoice, as_of).is_ok() {
-                self.held_back.extend(late);
-            }
-            return;
-        }
-        for subscription in late {
-            self.late.remove(&subscription);
+    /// Late usage that stands on an invoice is no longer to come.
+    fn note_late(&mut self, planned: &PlannedInvoice) {
+        for line in planned.lines.iter().filter(|line| line.due.part == Part::Usage) {
+            self.late.fees.remove(&line.due.subscription);
         }
     }
 
@@ -190,10 +177,11 @@ impl Assembler {
         let mut moves = Vec::with_capacity(planned.lines.len());
         for line in &planned.lines {
             let due = &line.due;
-            let looks_again = self.held_back.contains(&due.subscription);
-            let step =
-                FrontierMove { organization: planned.organization, after: due.after, to: due.frontier(), looks_again };
+            let step = FrontierMove { organization: planned.organization, after: due.after, to: due.frontier() };
             moves.push((FrontierKey::from(due), step));
+            if due.part == Part::Usage {
+                moves.extend(self.late.looked_at.remove(&due.subscription).unwrap_or_default());
+            }
             if let Some(open) = self.open_lines.get_mut(&due.subscription) {
                 *open -= 1;
                 completes += i64::from(*open == 0);

@@ -4,19 +4,24 @@
 //! How far a subscription has been looked at stands with how far its usage is billed: the cut of the run that moved it. Only
 //! what changed since is looked at, and only stretches on issued invoices; drafts are rated again anyway. The difference is taken
 //! to the newest adjustment of a line, so what was adjusted once is not adjusted twice.
+//!
+//! What came late for a subscription that has ended (also by a change of plan) stands on the next invoice of its customer in its
+//! currency. A customer without any has no such invoice: what came late is listed, and billed once there is one.
 
 use super::RunError;
 use super::execute::Execution;
 use crate::assemble::PlannedInvoice;
-use crate::due::{Part, share_of};
+use crate::due::{Chain, Part, share_of};
 use crate::fee_period::period_of_fee;
 use crate::inputs::World;
 use crate::ledger::fees::StoredFee;
-use crate::ledger::{LedgerError, adjusted, advanced};
+use crate::ledger::frontiers::{FrontierKey, FrontierMove};
+use crate::ledger::{LedgerError, adjusted, advanced, frontiers};
 use crate::model::{Fee, FeeKind, FeeVersions};
 use bigdecimal::BigDecimal;
-use domain::ids::{ChargeId, FeeId, SubscriptionId};
-use domain::money::MinorUnits;
+use domain::catalog::Subscription;
+use domain::ids::{ChargeId, CustomerId, FeeId, SubscriptionId};
+use domain::money::{Currency, MinorUnits};
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
 use rater::advance::{AdvancePayers, is_billed_already};
@@ -25,8 +30,20 @@ use rater::{Figures, RatingItem};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
-/// Adjustments of a run, by whose next invoice they stand on.
-pub(super) type LateUsage = HashMap<SubscriptionId, Vec<Fee>>;
+/// Adjustments of a run.
+#[derive(Debug, Default)]
+pub(super) struct LateUsage {
+    /// By whose next invoice they stand on.
+    pub(super) fees: HashMap<SubscriptionId, Vec<Fee>>,
+    /// How far ended subscriptions were looked at, by whose invoice that is noted with.
+    pub(super) looked_at: HashMap<SubscriptionId, Vec<(FrontierKey, FrontierMove)>>,
+}
+
+/// An ended subscription and the one on whose invoice its late usage stands.
+struct Ended {
+    subscription: SubscriptionId,
+    carrier: SubscriptionId,
+}
 
 /// All that a line came to when it was adjusted, as the adjustment's properties keep it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,16 +71,78 @@ pub(super) async fn usage(
         lines.filter(|line| line.due.part == Part::Usage).map(|line| line.due.subscription).collect();
     due.sort_unstable();
     due.dedup();
-    let mut late = taken_back(execution, world, &due).await?;
+    let ended = ended_beside(world, planned, &due);
+    due.extend(ended.iter().map(|one| one.subscription));
+    due.sort_unstable();
+    let mut late = LateUsage::default();
+    changed_since(execution, world, &due, &mut late.fees).await?;
+    for one in &ended {
+        let fees = late.fees.remove(&one.subscription).unwrap_or_default();
+        late.fees.entry(one.carrier).or_default().extend(fees);
+    }
+    late.looked_at = looked_at(execution, world, &ended).await?;
+    Ok(late)
+}
+
+/// Ended subscriptions of which nothing is due any more, beside one of the same customer and currency whose usage is billed now.
+fn ended_beside(world: &World, planned: &[PlannedInvoice], due: &[SubscriptionId]) -> Vec<Ended> {
+    let mut carriers: HashMap<(CustomerId, Currency), SubscriptionId> = HashMap::new();
+    for invoice in planned {
+        let usage = invoice.lines.iter().find(|line| line.due.part == Part::Usage);
+        if let Some(line) = usage {
+            carriers.entry((invoice.customer, invoice.currency)).or_insert(line.due.subscription);
+        }
+    }
+    let over =
+        |subscription: &&Subscription| subscription.ended_at.is_some() && due.binary_search(&subscription.id).is_err();
+    let beside = |subscription: &Subscription| {
+        let currency = world.view.plan_versions(subscription.plan_id).first()?.plan.currency;
+        let carrier = *carriers.get(&(subscription.customer_id, currency))?;
+        Some(Ended { subscription: subscription.id, carrier })
+    };
+    world.view.subscriptions().iter().filter(over).filter_map(beside).collect()
+}
+
+/// The cut up to which ended subscriptions are looked at moves on with the invoice that their late usage stands on.
+async fn looked_at(
+    execution: &Execution<'_>,
+    world: &World,
+    ended: &[Ended],
+) -> Result<HashMap<SubscriptionId, Vec<(FrontierKey, FrontierMove)>>, RunError> {
+    let ids: Vec<SubscriptionId> = ended.iter().map(|one| one.subscription).collect();
+    let billed = frontiers::read_of(&mut *execution.shared.connection().await?, &ids).await?;
+    let mut moves: HashMap<_, Vec<_>> = HashMap::new();
+    for one in ended {
+        let (Some(all), Ok(known)) = (billed.get(&one.subscription), world.view.subscription(one.subscription)) else {
+            continue;
+        };
+        for chain in [Chain::Backlog, Chain::Main] {
+            let Some(frontier) = all.get(Part::Usage, chain) else { continue };
+            let key = FrontierKey { subscription: one.subscription, part: Part::Usage, chain };
+            let stays = FrontierMove { organization: known.organization, after: Some(frontier), to: frontier };
+            moves.entry(one.carrier).or_default().push((key, stays));
+        }
+    }
+    Ok(moves)
+}
+
+/// What changed of these subscriptions since they were looked at, as adjustments.
+async fn changed_since(
+    execution: &mut Execution<'_>,
+    world: &World,
+    due: &[SubscriptionId],
+    late: &mut HashMap<SubscriptionId, Vec<Fee>>,
+) -> Result<(), RunError> {
+    taken_back(execution, world, due, late).await?;
     let mut connection = execution.shared.connection().await?;
-    let Some((looked_at, closed_until)) = adjusted::looked_at(&mut connection, &due).await? else { return Ok(late) };
+    let Some((looked_at, closed_until)) = adjusted::looked_at(&mut connection, due).await? else { return Ok(()) };
     drop(connection);
     let inputs = execution.shared.inputs.as_ref();
     let changes = inputs.changes(&world.view, closed_until, &looked_at, &execution.cut).await?;
     let changed: Vec<SubscriptionId> =
         changes.subscriptions().filter(|subscription| due.binary_search(subscription).is_ok()).collect();
     if changed.is_empty() {
-        return Ok(late);
+        return Ok(());
     }
     let mut connection = execution.shared.connection().await?;
     let fees = adjusted::issued_usage(&mut connection, &changed).await?;
@@ -73,9 +152,9 @@ pub(super) async fn usage(
     let stretches = closed.iter().map(|stretch| stretch.billed.clone()).collect();
     let rated = inputs.adjustments(&world.view, stretches, &execution.cut).await?;
     for (stretch, rated) in closed.iter().zip(rated) {
-        add(execution, stretch, rated, &mut late);
+        add(execution, stretch, rated, late);
     }
-    Ok(late)
+    Ok(())
 }
 
 /// What events that were paid in advance, and were voided since, are given back: each exactly what it was billed.
@@ -83,10 +162,10 @@ async fn taken_back(
     execution: &mut Execution<'_>,
     world: &World,
     due: &[SubscriptionId],
-) -> Result<LateUsage, RunError> {
-    let mut late = LateUsage::new();
+    late: &mut HashMap<SubscriptionId, Vec<Fee>>,
+) -> Result<(), RunError> {
     if AdvancePayers::of(&world.view).is_empty() {
-        return Ok(late);
+        return Ok(());
     }
     let voided = execution.shared.inputs.voided(&execution.cut).await?;
     let fees = advanced::standing_fees_of(&mut *execution.shared.connection().await?, &voided).await?;
@@ -94,7 +173,7 @@ async fn taken_back(
         let Some(subscription) = fee.subscription.filter(|id| due.binary_search(id).is_ok()) else { continue };
         late.entry(subscription).or_default().push(given_back(&fee)?);
     }
-    Ok(late)
+    Ok(())
 }
 
 fn given_back(fee: &StoredFee) -> Result<Fee, LedgerError> {
@@ -126,7 +205,12 @@ fn given_back(fee: &StoredFee) -> Result<Fee, LedgerError> {
     })
 }
 
-fn add(execution: &mut Execution<'_>, stretch: &Closed, rated: AdjustedStretch, late: &mut LateUsage) {
+fn add(
+    execution: &mut Execution<'_>,
+    stretch: &Closed,
+    rated: AdjustedStretch,
+    late: &mut HashMap<SubscriptionId, Vec<Fee>>,
+) {
     let subscription = rated.item.subscription;
     match rated.lines {
         Ok(lines) => {

@@ -171,6 +171,7 @@ async fn give_back_to(
         offset: MinorUnits(offset),
         refund_status: (refund > 0).then(|| "pending".into()),
         ended_subscription: Some(subscription.id),
+        below_zero: false,
         issued_at: issued.then_some(at),
         voided_at: None,
         balance: None,

@@ -148,8 +148,12 @@ async fn lines_by_hand_become_a_draft_that_no_run_issues() {
         (text(&made, "currency"), text(&made, "total_cents"), &made["issued_at"]),
         ("EUR", "5950", &Value::Null)
     );
+    let mut exactly = body.clone();
+    exactly["line_items"][0]["amount"] = json!("4999.5");
+    let exactly = tenant.post("/v1/invoices/one_off", exactly).await;
+    assert_eq!((exactly.status, text(&exactly.body, "subtotal_cents")), (StatusCode::OK, "5000"));
     assert_eq!(installation.bill("2026-08-01T00:00:00Z").await.invoices_created, 0);
-    assert_eq!(tenant.drafts().await.len(), 1);
+    assert_eq!(tenant.drafts().await.len(), 2);
     let other = installation.organization("Other", false).await;
     assert_eq!(other.post("/v1/invoices/one_off", body.clone()).await.status, StatusCode::NOT_FOUND);
     for (field, wrong) in [
@@ -285,6 +289,68 @@ async fn usage_that_comes_after_an_issued_bill_is_a_line_of_the_next_one_once() 
     let fees = tenant.all("/v1/fees/?fee_type=adjustment&order_by=created_at:asc").await;
     assert_eq!(fees.iter().map(|fee| text(fee, "amount_cents")).collect::<Vec<_>>(), ["20", "10"]);
     assert_ledger_holds(installation.catalog.database()).await;
+}
+
+#[tokio::test]
+async fn what_came_late_for_an_ended_subscription_stands_on_the_next_invoice_of_its_customer_once() {
+    let installation = Installation::start().await;
+    let tenant = installation.organization("Acme", false).await;
+    let plan = tenant.plan().await;
+    let (customer, _) = tenant.subscriber("ada", &plan, "2026-05-01T00:00:00Z").await;
+    let ending = json!({"external_id": "old", "customer_id": customer, "plan_id": plan,
+        "started_at": "2026-05-01T00:00:00Z", "ending_at": "2026-05-20T00:00:00Z"});
+    let catalog = &installation.catalog;
+    catalog.create_subscription(tenant.organization, &from(ending), installation.clock_now()).await.unwrap();
+    installation.bill("2026-06-01T00:00:00Z").await;
+    let late = ("ada", "old", "calls", "2026-05-06T00:00:00Z", "{}");
+    tenant.send(&[late, late]).await;
+    for (as_of, amounts) in [("2026-07-01T00:00:00Z", ["20"].as_slice()), ("2026-08-01T00:00:00Z", &["20"])] {
+        installation.bill(as_of).await;
+        let fees = tenant.all("/v1/fees/?fee_type=adjustment").await;
+        assert_eq!(fees.iter().map(|fee| text(fee, "amount_cents")).collect::<Vec<_>>(), amounts, "{as_of}");
+    }
+    tenant.send(&[late]).await;
+    installation.bill("2026-09-01T00:00:00Z").await;
+    let fees = tenant.all("/v1/fees/?fee_type=adjustment&order_by=created_at:asc").await;
+    assert_eq!(fees.iter().map(|fee| text(fee, "amount_cents")).collect::<Vec<_>>(), ["20", "10"]);
+    assert_ledger_holds(installation.catalog.database()).await;
+}
+
+#[tokio::test]
+async fn an_invoice_that_would_fall_below_zero_is_zero_and_the_rest_a_credit_note_for_the_next() {
+    for grace in [0, 3] {
+        let installation = Installation::start().await;
+        let tenant = installation.organization("Acme", false).await;
+        tenant.tax("vat", "0.2", true).await;
+        let plan = tenant.plan().await;
+        let customer = tenant.customer("ada", json!({"invoice_grace_period": grace})).await;
+        tenant.subscribe(&customer, "ada-1", &plan, "2026-04-01T00:00:00Z").await;
+        tenant.send(&[("ada", "", "gigabytes", "2026-04-05T00:00:00Z", r#"{"gb": 30}"#)]).await;
+        installation.bill("2026-05-04T00:00:00Z").await;
+        let voided_at = at("2026-05-20T00:00:00Z");
+        installation.writer.void(tenant.organization, "e-0", voided_at).await.unwrap();
+        installation.bill("2026-06-04T00:00:00Z").await;
+        // 10.00 − 20.00 and a fifth of tax on it.
+        let invoices = tenant.all("/v1/invoices/?order_by=billing_period_start:asc").await;
+        let sums = ["subtotal_cents", "tax_amount_cents", "credit_notes_amount_cents", "total_cents", "status"];
+        let of = |invoice: &Value| sums.map(|field| text(invoice, field).to_owned());
+        assert_eq!(of(&invoices[1]), ["-1000", "-200", "-1200", "0", "paid"]);
+        let adjusted = tenant.all("/v1/fees/?fee_type=adjustment").await;
+        assert_eq!(adjusted.iter().map(|fee| text(fee, "amount_cents")).collect::<Vec<_>>(), ["-2000"]);
+        let notes = tenant.all("/v1/credit_notes/").await;
+        assert_eq!(notes.len(), 1);
+        assert_eq!((&notes[0]["invoice_id"], text(&notes[0], "total_amount_cents")), (&invoices[1]["id"], "1200"));
+        assert_eq!(text(&notes[0], "taxes_amount_cents"), "200");
+        assert_eq!(text(&notes[0], "balance_amount_cents"), "1200");
+        assert_ledger_holds(installation.catalog.database()).await;
+
+        installation.bill("2026-07-04T00:00:00Z").await;
+        let invoices = tenant.all("/v1/invoices/?order_by=billing_period_start:asc").await;
+        assert_eq!(of(&invoices[2]), ["1000", "200", "1200", "0", "paid"]);
+        let note = &tenant.all("/v1/credit_notes/").await[0];
+        assert_eq!(text(note, "balance_amount_cents"), "0");
+        assert_ledger_holds(installation.catalog.database()).await;
+    }
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
 //! What was accepted and is not billed as it was sent (I9): what the store knows (restamped, conflict, voided, invalid_value),
-//! and what follows from the catalog as it is now (unmatched, ambiguous_subscription). `late` is not built yet and says so.
+//! what follows from the catalog as it is now (unmatched, ambiguous_subscription), and what came after a bill (`late`).
 //!
-//! The latter two are found set-based: one pass over the organization's series, then one question for all stretches that
+//! Those of the catalog are found set-based: one pass over the organization's series, then one question for all stretches that
 //! nobody, or more than one subscription, is charged for. `from` and `to` compare with when something was rejected; for these
 //! two, which are no facts of an instant, with the event's timestamp.
 
 use super::wire::{EventRecord, RejectionRecord};
 use super::{RaterState, page_of, total_of, unanswered};
 use crate::intervals::Intervals;
+use crate::late_events::late_events;
 use crate::view::RatingView;
 use crate::whose_usage::ownership;
 use aggregator::reads::{PageRequest, RejectionFilter, RejectionReason};
@@ -18,6 +19,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use catalog::BillingScope;
 use domain::catalog::Subscription;
+use domain::event::StoredEvent;
 use domain::ids::OrganizationId;
 use domain::time::Timestamp;
 use http_api::{ApiError, Authenticated, ListParams, QueryArguments, collection, total_count};
@@ -56,12 +58,7 @@ struct Asked {
 
 impl Asked {
     fn read(query: &QueryArguments) -> Result<Self, ApiError> {
-        let reason = query.choice("reason")?;
-        if reason == Some(Reason::Late) {
-            // Which events are late is known by the fees they miss; until adjustments exist each fee's proof counts its own.
-            return Err(ApiError::not_built("GET", "/v1/events/rejections?reason=late"));
-        }
-        Ok(Self { reason, from: query.instant("from")?, to: query.instant("to")? })
+        Ok(Self { reason: query.choice("reason")?, from: query.instant("from")?, to: query.instant("to")? })
     }
 
     fn wants(&self, reason: Reason) -> bool {
@@ -83,7 +80,7 @@ impl Asked {
     }
 }
 
-/// A page of rejections: the store's newest first, then unmatched, then ambiguous events by timestamp.
+/// A page of rejections: the store's newest first, then unmatched, ambiguous and late events by timestamp.
 #[utoipa::path(get, path = "/v1/events/rejections", tag = "Events", security(("api_key" = [])),
     params(("reason" = Option<String>, Query), ("from" = Option<String>, Query), ("to" = Option<String>, Query),
         ("skip" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
@@ -116,6 +113,13 @@ async fn list(
             event,
         }));
     }
+    let late = late(&state, caller.organization, &asked).await?;
+    total += u64::try_from(late.len()).unwrap_or(u64::MAX);
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    records.extend(late.into_iter().skip(size(rest.skip)).take(size(rest.limit)).map(|event| {
+        let event = EventRecord::from(event);
+        RejectionRecord { reason: "late", rejected_at: event.created_at.clone(), event }
+    }));
     Ok((total_count(total_of(total)), Json(records)))
 }
 
@@ -145,7 +149,22 @@ async fn summary(
             counts.insert(reason.to_owned(), number);
         }
     }
+    let late = late(&state, caller.organization, &asked).await?;
+    if !late.is_empty() {
+        counts.insert("late".to_owned(), u64::try_from(late.len()).unwrap_or(u64::MAX));
+    }
     Ok(Json(counts))
+}
+
+/// What came after its stretch was billed, when that is asked for: by when it was accepted.
+async fn late(state: &RaterState, organization: OrganizationId, asked: &Asked) -> Result<Vec<StoredEvent>, ApiError> {
+    let Some(bills) = state.bills.as_deref().filter(|_| asked.wants(Reason::Late)) else { return Ok(Vec::new()) };
+    let view = state.view(BillingScope::Organization(organization)).await?;
+    let cut = state.rater.store().committed_cut().await.map_err(unanswered)?;
+    let mut late = late_events(state, bills, &view, organization, &cut).await?;
+    let since = |event: &StoredEvent| asked.from.is_none_or(|from| from <= event.ingested_at);
+    late.retain(|event| since(event) && asked.to.is_none_or(|to| event.ingested_at <= to));
+    Ok(late)
 }
 
 /// Stretches of series that nobody, or more than one subscription, is charged for.

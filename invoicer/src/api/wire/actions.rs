@@ -3,7 +3,6 @@
 use crate::handmade::{GivenLine, Handmade};
 use crate::ledger::states::Settlement;
 use crate::model::{InvoiceKind, InvoiceStatus};
-use bigdecimal::ToPrimitive;
 use domain::ids::{ChargeId, CustomerId, InvoiceId, OrganizationId};
 use domain::money::{Currency, MinorUnits};
 use domain::quantity::Quantity;
@@ -99,18 +98,18 @@ impl InvoiceLineItem {
         };
         let units = quantity("quantity", &self.quantity);
         let unit_amount = quantity("unit_price", &self.unit_price);
-        let amount = self.amount.0.is_integer().then(|| self.amount.0.to_i64()).flatten().unwrap_or(-1);
-        let exact = &units * &unit_amount;
-        let product = crate::tax::rounded(&exact).ok();
-        if amount < 0 || product != Some(MinorUnits(amount)) {
-            let msg = "should be quantity × unit_price in whole minor units, rounded half away from zero, at least 0";
+        let (sent, exact) = (quantity("amount", &self.amount), &units * &unit_amount);
+        let product = crate::tax::rounded(&exact).unwrap_or(MinorUnits(-1));
+        let is_product = sent == exact || sent == Quantity::from(product.0);
+        if !is_product || product < MinorUnits::ZERO {
+            let msg = "should be quantity × unit_price, as it is or rounded half away from zero to whole minor units, at least 0";
             checks.fault("value_error", place("amount"), msg, &Value::from(self.amount.to_string()));
         }
         GivenLine {
             description: self.description.clone(),
             units,
             unit_amount,
-            amount: MinorUnits(amount),
+            amount: product,
             charge: self.charge_id,
             metric_code: self.metric_code.clone(),
         }
