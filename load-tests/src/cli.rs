@@ -21,10 +21,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Load generator, exactness audit and benchmarks of Tollgate.
 /// Where a run leaves its report when nothing is said: an architect who did not ask for one wants it all the same.
 const REPORT_FOLDER: &str = "load-tests-report";
 
+/// Load generator, exactness audit and benchmarks of Tollgate.
 #[derive(Debug, Parser)]
 #[command(name = "load-tests", version)]
 pub struct Cli {
