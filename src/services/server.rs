@@ -15,6 +15,9 @@ use tokio::task::JoinHandle;
 /// A client that sends its header slower than this is no client of ours; it would only hold a connection.
 const HEADER_PATIENCE: Duration = Duration::from_secs(15);
 
+/// For the first bytes of a connection that was accepted last.
+const TO_READ: Duration = Duration::from_millis(20);
+
 /// A listener that is bound and does not serve yet.
 pub(super) struct Bound {
     listener: TcpListener,
@@ -72,7 +75,11 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: oneshot::Rec
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = &mut stopped => {
-                take_waiting(&listener, &builder, &router, &connections).await;
+                if let Err(fault) = take_waiting(listener, &builder, &router, &connections) {
+                    tracing::warn!(%fault, "connections that waited to be accepted are cut off");
+                }
+                // Lets their tasks read what was sent: a connection without a request yet is closed by the drain that follows.
+                tokio::time::sleep(TO_READ).await;
                 return connections;
             }
         };
@@ -87,18 +94,21 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: oneshot::Rec
     }
 }
 
-/// Takes the connections that the system has accepted for us already: closing the listener would reset them.
-async fn take_waiting(
-    listener: &TcpListener,
+/// Takes the connections that the system has accepted for us already, and closes the listener in the same breath: what it holds when it
+/// is closed is reset.
+fn take_waiting(
+    listener: TcpListener,
     builder: &Builder<TokioExecutor>,
     router: &Router,
     connections: &GracefulShutdown,
-) {
-    while let Some(Ok((stream, _))) = futures::FutureExt::now_or_never(listener.accept()) {
-        serve_connection(stream, builder, router.clone(), connections);
+) -> std::io::Result<()> {
+    // Asked of the system itself: the runtime knows of a connection only some moments after it.
+    let listener = listener.into_std()?;
+    while let Ok((stream, _)) = listener.accept() {
+        stream.set_nonblocking(true)?;
+        serve_connection(TcpStream::from_std(stream)?, builder, router.clone(), connections);
     }
-    // Lets their tasks read what was sent: a connection without a request yet is closed by the drain that follows.
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    Ok(())
 }
 
 fn serve_connection(
@@ -120,4 +130,52 @@ fn serve_connection(
             tracing::debug!(%fault, "a connection ended early");
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+    async fn bound() -> (Bound, Router) {
+        let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        (bound, Router::new().route("/", axum::routing::get(|| async { "here" })))
+    }
+
+    fn answer(stream: &mut std::net::TcpStream) -> String {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn requests_that_wait_to_be_accepted_at_the_end_are_answered() {
+        let (bound, router) = bound().await;
+        let address = bound.address;
+        let mut waiting: Vec<_> = (0..50).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        for stream in &mut waiting {
+            stream.write_all(REQUEST).unwrap();
+        }
+        bound.serve(router).drain(Duration::from_secs(5)).await;
+        for stream in &mut waiting {
+            assert!(answer(stream).ends_with("here"));
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whoever_comes_after_the_end_began_is_refused_and_not_reset() {
+        let (bound, router) = bound().await;
+        let address = bound.address;
+        let serving = bound.serve(router);
+        let draining = tokio::spawn(serving.drain(Duration::from_secs(5)));
+        // Amid the time that is left for first bytes.
+        tokio::time::sleep(TO_READ / 3).await;
+        let came = std::net::TcpStream::connect(address);
+        draining.await.unwrap();
+        let Ok(mut stream) = came else { return };
+        stream.write_all(REQUEST).unwrap();
+        assert!(answer(&mut stream).ends_with("here"), "taken, hence answered");
+    }
 }
