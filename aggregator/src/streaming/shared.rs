@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// An insert of half a million events takes a second or two.
-const STUCK_AFTER: Duration = Duration::from_secs(30);
+/// An insert of half a million events takes a second or two, beside merges and on a busy machine some more.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
 
 pub(super) struct Shared {
     state: ArcSwap<WriterState>,
@@ -74,12 +74,8 @@ impl Shared {
         if silent_for > SESSION {
             return WriterState::NotReady(format!("the log was not polled for {} s", silent_for.as_secs()));
         }
-        match self.busy_since.load().as_deref() {
-            Some(since) if since.elapsed() > STUCK_AFTER => {
-                WriterState::NotReady(format!("nothing was stored for {} s", since.elapsed().as_secs()))
-            }
-            _ => WriterState::clone(&self.state.load()),
-        }
+        let busy_for = self.busy_since.load().as_deref().map(Instant::elapsed);
+        stuck(busy_for).unwrap_or_else(|| WriterState::clone(&self.state.load()))
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -89,5 +85,24 @@ impl Shared {
             progress.log_end = ends.get(partition).copied();
         }
         Progress { partitions }
+    }
+}
+
+/// What is wrong with a writer that has been busy for so long without storing anything.
+fn stuck(busy_for: Option<Duration>) -> Option<WriterState> {
+    let silent_for = busy_for.filter(|busy_for| *busy_for > STUCK_AFTER)?;
+    Some(WriterState::NotReady(format!("nothing was stored for {} s", silent_for.as_secs())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_that_stores_nothing_is_stuck_and_one_that_has_nothing_to_store_is_not() {
+        assert_eq!(stuck(None), None);
+        assert_eq!(stuck(Some(Duration::from_secs(5))), None);
+        let Some(WriterState::NotReady(reason)) = stuck(Some(Duration::from_secs(12))) else { panic!("it is stuck") };
+        assert_eq!(reason, "nothing was stored for 12 s");
     }
 }
