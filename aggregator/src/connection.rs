@@ -98,6 +98,17 @@ impl Connection {
         Ok(self.query(statement).fetch_one::<T>().await?)
     }
 
+    /// Whether somebody is at the store's address, whatever they answer.
+    ///
+    /// # Errors
+    /// Why nobody is.
+    pub async fn knock(&self) -> Result<(), StoreError> {
+        match self.execute_outside_database("SELECT 1").await {
+            Err(StoreError::Unreachable(reason)) => Err(StoreError::Unreachable(reason)),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a query of this id is running: the engine takes no second one.
     pub async fn is_running(&self, query_id: &str) -> Result<bool, StoreError> {
         match self.query("SELECT 1").with_setting("query_id", query_id).execute().await {

@@ -6,6 +6,9 @@ pub enum StoreError {
     /// The engine refused or broke off; its own message, which names ClickHouse's error code.
     #[error("event store: {0}")]
     Engine(String),
+    /// Nobody answers at the store's address.
+    #[error("event store: {0}")]
+    Unreachable(String),
     /// What came back is not what was asked for: a schema of another version, or rows changed behind our back.
     #[error("event store answered something unusable: {0}")]
     Corrupt(String),
@@ -33,6 +36,9 @@ impl From<sqlx::Error> for StoreError {
 
 impl From<clickhouse::error::Error> for StoreError {
     fn from(error: clickhouse::error::Error) -> Self {
-        StoreError::Engine(error.to_string())
+        match &error {
+            clickhouse::error::Error::Network(_) => StoreError::Unreachable(error.to_string()),
+            _ => StoreError::Engine(error.to_string()),
+        }
     }
 }

@@ -22,7 +22,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// Name of the embedded database in the data directory.
@@ -31,6 +31,8 @@ pub const LEDGER_FILE: &str = "ledger.db";
 const CONNECTIONS: u32 = 8;
 /// How long SQLite waits for a lock of another process (a command-line tool beside the server).
 const BUSY_TIMEOUT_MS: u32 = 10_000;
+/// Between two tries where SQLite does not wait by itself.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// Any number that is no other program's lock in the same database: the first letters of "tollgate".
 const MIGRATION_LOCK: i64 = 0x0074_6f6c_6c67;
 /// How long a request waits for a free connection before it is answered 503.
@@ -254,12 +256,11 @@ async fn prepare_connection(connection: &mut AnyConnection, dialect: Dialect) ->
         return Ok(());
     }
     let settings = [
-        // Readers go on while the one writer writes.
-        "PRAGMA journal_mode = WAL".to_string(),
-        // A committed transaction survives the machine, not only the process (I7).
-        "PRAGMA synchronous = FULL".into(),
-        "PRAGMA foreign_keys = ON".into(),
+        // First, for what follows waits for locks as well.
         format!("PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}"),
+        // A committed transaction survives the machine, not only the process (I7).
+        "PRAGMA synchronous = FULL".to_string(),
+        "PRAGMA foreign_keys = ON".into(),
         // 16 MiB a connection instead of 2: bulk reads of a large catalog touch each page once.
         "PRAGMA cache_size = -16384".into(),
         "PRAGMA temp_store = MEMORY".into(),
@@ -267,7 +268,20 @@ async fn prepare_connection(connection: &mut AnyConnection, dialect: Dialect) ->
     for setting in settings {
         sqlx::query(AssertSqlSafe(setting)).execute(&mut *connection).await?;
     }
+    write_ahead(connection).await?;
     connection.ping().await
+}
+
+/// Readers go on while the one writer writes. Only the first who ever opens the file changes anything; services that are started at
+/// once on a new one would each be that first, and SQLite tells the others that it is busy without any waiting.
+async fn write_ahead(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    let deadline = Instant::now() + Duration::from_millis(BUSY_TIMEOUT_MS.into());
+    loop {
+        match sqlx::query("PRAGMA journal_mode = WAL").execute(&mut *connection).await {
+            Err(fault) if error::is_busy(&fault) && Instant::now() < deadline => tokio::time::sleep(BUSY_PAUSE).await,
+            outcome => return outcome.map(drop),
+        }
+    }
 }
 
 fn make_private_file(file: &Path) -> Result<(), DatabaseError> {

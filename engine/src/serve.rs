@@ -41,7 +41,7 @@ const NETWORK_THREADS: usize = 2;
 ///
 /// # Errors
 /// Everything of [`EngineError`] that keeps an engine from starting.
-pub fn serve(config: EngineConfig) -> Result<(), EngineError> {
+pub fn serve(mut config: EngineConfig) -> Result<(), EngineError> {
     if config.password.len() < SHORTEST_PASSWORD {
         return Err(EngineError::PasswordTooShort);
     }
@@ -49,6 +49,9 @@ pub fn serve(config: EngineConfig) -> Result<(), EngineError> {
         Some(path) => path.clone(),
         None => find_library()?,
     };
+    // A relative path goes into the engine twice, once before itself: tables could be made, and no row be inserted.
+    config.data_dir = std::path::absolute(&config.data_dir)
+        .map_err(|source| EngineError::DataDirectory { path: config.data_dir.clone(), source })?;
     let _lock = DirectoryLock::take(&config.data_dir, config.lock_wait_seconds)?;
     let library = Library::load(&path)?;
     let server = Arc::new(open(&config, &library)?);

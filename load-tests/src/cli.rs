@@ -21,6 +21,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// Where a run leaves its report when nothing is said: an architect who did not ask for one wants it all the same.
+const REPORT_FOLDER: &str = "load-tests-report";
+
 /// Load generator, exactness audit and benchmarks of Tollgate.
 #[derive(Debug, Parser)]
 #[command(name = "load-tests", version)]
@@ -147,8 +150,8 @@ struct RunArgs {
     #[arg(long, default_value_t = 1_000)]
     samples: u64,
     /// Folder for report.json, report.html and state.json.
-    #[arg(long)]
-    report: Option<PathBuf>,
+    #[arg(long, default_value = REPORT_FOLDER)]
+    report: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -164,7 +167,7 @@ struct ThoroughnessArgs {
 #[derive(Debug, Args)]
 struct AuditArgs {
     /// What the run left behind.
-    #[arg(long)]
+    #[arg(long, default_value = "load-tests-report/state.json")]
     state: PathBuf,
     /// Secret, for a run that used an organization of its own (default: the key it kept).
     #[arg(long, env = "TOLLGATE_ADMIN_SECRET", hide_env_values = true)]
@@ -270,10 +273,8 @@ async fn execute_run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let (result, state) = run::run(&args.options()?).await?;
     println!("{}", table::render(&result));
     println!("Customers: --population {}", state.population);
-    if let Some(folder) = &args.report {
-        write_report(folder, &result, &state)?;
-        println!("Report: {}", folder.join("report.html").display());
-    }
+    write_report(&args.report, &result, &state)?;
+    println!("Report: {}", args.report.join("report.html").display());
     Ok(verdict(result.audit.as_ref().is_none_or(|audit| audit.holds())))
 }
 

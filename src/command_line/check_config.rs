@@ -36,7 +36,7 @@ impl CheckConfigCommand {
     /// # Errors
     /// See the exit codes in its help.
     pub async fn run(self) -> Result<(), Failure> {
-        let loaded = configuration::load(&self.settings)?;
+        let loaded = self.load()?;
         for warning in &loaded.warnings {
             eprintln!("warning: {warning}");
         }
@@ -57,6 +57,24 @@ impl CheckConfigCommand {
             1 => Err(Failure::AnswerIsNo("1 thing is wrong; see above".to_string())),
             _ => Err(Failure::AnswerIsNo(format!("{wrong} things are wrong; see above"))),
         }
+    }
+
+    /// The configuration, as services by themselves have it where brokers are named and nothing says how events reach the store: what they
+    /// would meet must not stay unlooked at.
+    fn load(&self) -> Result<configuration::Loaded, Failure> {
+        let loaded = configuration::load(&self.settings)?;
+        let names_brokers = !loaded.layers.get("kafka.brokers").text.is_empty();
+        let leaves_open = loaded.layers.get("ingest.mode").source == configuration::Source::Default;
+        if names_brokers && leaves_open {
+            let mut streaming = configuration::load_over(&self.settings, &[("ingest.mode", "streaming")])?;
+            streaming.warnings.push(
+                "brokers are named and --ingest is not: checked as services started one by one take it, 'streaming'; \
+                 `tollgate up` writes directly until it is told"
+                    .to_string(),
+            );
+            return Ok(streaming);
+        }
+        Ok(loaded)
     }
 }
 

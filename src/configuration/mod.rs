@@ -21,7 +21,7 @@ mod values;
 pub use checks::ADMIN_SECRET_LEAST_CHARS;
 pub use effective::effective_toml;
 pub use flags::SettingFlags;
-pub use layers::Layers;
+pub use layers::{Layers, Source};
 pub use typed::{ClickHouseServer, Configuration, LogFormat};
 
 use std::path::PathBuf;

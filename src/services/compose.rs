@@ -30,6 +30,10 @@ use utoipa::openapi::OpenApi;
 /// Longest wait for the ledger's connections at the end; a billing run under way keeps one, and is resumed by the next start.
 const LEDGER_CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 
+/// Longest wait at the start for an event store that is elsewhere: started at the same moment, an engine needs some seconds, and a server
+/// with many parts more.
+const STORE_PATIENCE: Duration = Duration::from_secs(60);
+
 /// What every part of a process stands on.
 pub(super) struct Ground<'a> {
     pub(super) configuration: &'a Configuration,
@@ -64,6 +68,11 @@ impl Parts {
         let clock: SharedClock = Arc::new(SystemClock);
         let catalog = Catalog::open(open_ledger(&ground).await?).await.map_err(Failure::trouble)?;
         let auth = AuthState::new(catalog.snapshot(), ground.admin_secret.cloned(), clock.clone());
+        if let Some(server) =
+            ground.event_store.filter(|server| purpose.needs_store_at_start() && !server.is_embedded())
+        {
+            EventStore::await_server(&server.config(), STORE_PATIENCE).await.map_err(Failure::trouble)?;
+        }
         let store = open_store(ground.event_store, purpose).await?;
         if let Some(store) = store.as_ref().filter(|_| configuration.kafka.is_none() && purpose.reads_usage()) {
             refuse_to_forget_the_log(store, purpose).await?;

@@ -46,6 +46,11 @@ impl Purpose {
         !matches!(self, Self::One(Service::Gateway | Service::Aggregator))
     }
 
+    /// Waits at its start for an event store that is elsewhere. A gateway goes on without; a command says at once that nobody is there.
+    pub(super) fn needs_store_at_start(self) -> bool {
+        !matches!(self, Self::One(Service::Gateway) | Self::Command)
+    }
+
     /// Serves catalog, usage and invoices.
     pub(super) fn serves_api(self) -> bool {
         matches!(self, Self::Everything | Self::Command | Self::One(Service::Api))

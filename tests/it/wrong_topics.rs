@@ -93,6 +93,27 @@ fn a_topic_that_is_missing_will_be_made_or_it_is_said_why_not_and_looking_makes_
 }
 
 #[test]
+fn brokers_that_are_named_are_looked_at_also_where_nothing_says_how_events_reach_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let checked = |further: &[&str]| {
+        let mut command = tollgate(&["check-config", "--listen", "127.0.0.1:0", "--kafka-brokers", "127.0.0.1:1"]);
+        let ended = output(command.arg("--data-dir").arg(&data).args(further));
+        (told(&ended), ended.status.code().unwrap())
+    };
+    let (text, code) = checked(&[]);
+    assert!(text.contains("WRONG  log: ") && text.contains("127.0.0.1:1"), "{text}");
+    assert!(text.contains("checked as services started one by one take it"), "{text}");
+    assert_eq!(code, 1, "{text}");
+    let (text, code) = checked(&["--kafka-linger-ms", "2000"]);
+    assert!(text.contains("--kafka-linger-ms: must be at most 1000"), "{text}");
+    assert_eq!(code, 2, "{text}");
+    let (text, code) = checked(&["--ingest", "direct"]);
+    assert!(!text.contains(" log: ") && text.contains("events do not go through Kafka"), "{text}");
+    assert_eq!(code, 0, "{text}");
+}
+
+#[test]
 fn times_that_contradict_each_other_are_told_by_their_place_before_anything_is_asked() {
     let wrong = |further: &[&str]| {
         let (text, code) = checked("times-1", further);

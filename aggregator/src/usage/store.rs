@@ -22,7 +22,10 @@ use domain::time::Timestamp;
 use futures::{StreamExt, TryStreamExt};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+/// Between two looks whether the store is there.
+const KNOCK_EVERY: Duration = Duration::from_millis(100);
 /// Measures of one customer's plan: count, sum, max and unique count are usual, and the engine has the machine's cores.
 const SMALL_QUERIES_AT_ONCE: usize = 4;
 
@@ -75,6 +78,28 @@ impl EventStore {
     /// When it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.connection.fetch_one::<u8>("SELECT 1").await.map(|_| ())
+    }
+
+    /// Waits until somebody answers at the store's address: a service that is started together with its store is not to die of having
+    /// been the faster one. Tells once that it waits.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreachable`] when nobody does within `patience`.
+    pub async fn await_server(config: &StoreConfig, patience: Duration) -> Result<(), StoreError> {
+        let connection = Connection::new(config.clone());
+        let deadline = Instant::now() + patience;
+        let mut told = false;
+        while let Err(fault) = connection.knock().await {
+            if Instant::now() >= deadline {
+                return Err(fault);
+            }
+            if !told {
+                tracing::warn!(%fault, url = config.url, seconds = patience.as_secs(), "waiting for the event store");
+                told = true;
+            }
+            tokio::time::sleep(KNOCK_EVERY).await;
+        }
+        Ok(())
     }
 
     /// Over a store that may be away now: nothing is asked of it and its schema is taken as it is.

@@ -67,6 +67,18 @@ impl DatabaseError {
     }
 }
 
+/// Whether SQLite could not have a lock.
+pub(super) fn is_busy(fault: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(fault) = fault else { return false };
+    fault.code().and_then(|code| primary_code(&code)).is_some_and(|code| matches!(code, 5 | 6))
+}
+
+/// SQLite's extended codes carry the primary code in their low byte; PostgreSQL's are five characters and have none.
+fn primary_code(code: &str) -> Option<u32> {
+    let sqlite = (code.len() < 5).then_some(code)?;
+    sqlite.parse::<u32>().ok().map(|extended| extended & 0xff)
+}
+
 impl From<sqlx::Error> for DatabaseError {
     fn from(fault: sqlx::Error) -> Self {
         let fault = match fault {
@@ -81,12 +93,11 @@ impl From<sqlx::Error> for DatabaseError {
             ErrorKind::ForeignKeyViolation => return Self::ForeignKey(message),
             _ => {}
         }
-        // SQLite's extended codes carry the primary code in their low byte; PostgreSQL's are five characters.
-        match code.parse::<u32>().map(|code| code & 0xff) {
-            Ok(5 | 6) if code.len() < 5 => Self::Busy,
-            Ok(8) if code.len() < 5 => Self::ReadOnly("file".into()),
-            Ok(11 | 26) if code.len() < 5 => Self::Corrupt("the file".into(), message),
-            Ok(13) if code.len() < 5 => Self::Full,
+        match primary_code(&code) {
+            Some(5 | 6) => Self::Busy,
+            Some(8) => Self::ReadOnly("file".into()),
+            Some(11 | 26) => Self::Corrupt("the file".into(), message),
+            Some(13) => Self::Full,
             // A deadlock or a serialization failure: the other one went on, this one may be sent again.
             _ if matches!(code.as_ref(), "40P01" | "40001") => Self::Busy,
             _ if code == "25006" => Self::ReadOnly("server".into()),

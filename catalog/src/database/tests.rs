@@ -33,6 +33,27 @@ async fn migrations_run_once_each_and_a_newer_database_is_refused() {
 }
 
 #[tokio::test]
+async fn services_that_open_a_new_database_at_once_all_get_it() {
+    for _ in 0..5 {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", directory.path().join("shared.db").display());
+        let services = (0..8).map(|_| {
+            let url = url.clone();
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    let database = Database::open(&url).await?;
+                    database.migrate("test", &[FIRST, SECOND]).await
+                })
+            })
+        });
+        for service in services.collect::<Vec<_>>() {
+            service.join().unwrap().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_migration_that_fails_leaves_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
     let database = open(directory.path()).await;

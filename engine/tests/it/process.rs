@@ -203,6 +203,26 @@ async fn a_supervised_engine_that_is_killed_comes_back_with_its_data() {
     assert_eq!(*state.borrow(), EngineState::Stopped);
 }
 
+#[tokio::test]
+async fn a_directory_may_be_named_from_where_one_stands() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(program());
+    command.current_dir(directory.path()).args(["--data-dir", "./here"]).env(PASSWORD_VARIABLE, PASSWORD);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let line = wait_ready(&mut child);
+    let address = line.split('"').nth(3).unwrap();
+    for statement in
+        ["CREATE DATABASE d", "CREATE TABLE d.t (a Int8) ENGINE = MergeTree ORDER BY a", "INSERT INTO d.t VALUES (7)"]
+    {
+        let ask = reqwest::Client::new().post(format!("http://{address}/")).header("X-ClickHouse-Key", PASSWORD);
+        let answer = ask.body(statement).send().await.unwrap();
+        assert!(answer.status().is_success(), "{statement}: {}", answer.text().await.unwrap());
+    }
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    assert!(directory.path().join("here/store").is_dir());
+}
+
 fn parts_of(directory: &Path) -> Vec<PathBuf> {
     let children = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
     let tables = children(directory.join("store/store")).flat_map(children);

@@ -26,12 +26,16 @@ pub enum Profile {
     /// A fifth of the rate, the full rate for a fifth of the time, a fifth again.
     Spike,
     /// A tenth of the events repeated, reordered, half of the repeats with a new timestamp.
+    #[value(alias = "retry_storm")]
     RetryStorm,
     /// Half of all events belong to one customer.
+    #[value(alias = "hot_customer")]
     HotCustomer,
     /// One event a request.
+    #[value(aliases = ["single-events", "single_events"])]
     Single,
     /// JSON, gzip, NDJSON, zstd, Lago and CloudEvents in turn.
+    #[value(aliases = ["mixed-dialects", "mixed_dialects"])]
     Mixed,
 }
 

@@ -45,6 +45,27 @@ async fn a_deletion_planted_after_a_good_run_is_found_by_a_later_audit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_was_told_no_folder_leaves_its_report_where_the_later_audit_looks_for_it() {
+    let system = System::start(Faults::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().to_owned();
+    let in_folder = move |args: Vec<String>| {
+        let directory = directory.clone();
+        let run =
+            move || Command::new(env!("CARGO_BIN_EXE_load-tests")).current_dir(directory).args(args).output().unwrap();
+        tokio::task::spawn_blocking(run)
+    };
+    let all = run_args(&system, folder.path());
+    let told = all.iter().position(|argument| argument == "--report").unwrap();
+    let run = in_folder(all[..told].to_vec()).await.unwrap();
+    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    let page = std::fs::read_to_string(folder.path().join("load-tests-report/report.html")).unwrap();
+    assert!(page.contains("<svg") && !page.contains("<script") && !page.contains("<link"), "not by itself");
+    let audited = in_folder(["audit", "--settle", "300ms"].map(str::to_owned).to_vec()).await.unwrap();
+    assert_eq!(audited.status.code(), Some(0), "{audited:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loss_during_the_run_ends_with_status_1_and_no_server_with_2() {
     let system = System::start(Faults { loses: Some(5), ..Faults::default() }).await;
     let folder = tempfile::tempdir().unwrap();
