@@ -76,7 +76,7 @@ async fn add(
     let keys = (0..lines.len()).map(|row| lines.key(row));
     let maybe = keys.filter(|key| recent.get(key.id).is_none() && filter.may_hold(key.id));
     let doubtful: Vec<_> = maybe.map(|key| (key.organization, key.id)).collect();
-    let stored = stored_ids(lane.connection(), &doubtful).await?;
+    let stored = stored_ids(lane.connection(), &doubtful, "1").await?;
     let source = rows.add_source(Source::Record(Arc::clone(lines)));
     let mut knowledge = Knowledge { recent, filter, stored: &stored };
     for row in 0..lines.len() {

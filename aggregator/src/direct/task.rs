@@ -253,7 +253,7 @@ impl WriterTask {
         doubtful.extend(&voids);
         metrics::counter!("tollgate_store_id_lookups_total").increment(doubtful.len() as u64);
         let stored =
-            if doubtful.is_empty() { IdMap::default() } else { stored_ids(&self.connection, &doubtful).await? };
+            if doubtful.is_empty() { IdMap::default() } else { stored_ids(&self.connection, &doubtful, "1").await? };
         let voided = if voids.is_empty() { IdMap::default() } else { stored_voids(&self.connection, &voids).await? };
         Ok((stored, voided))
     }

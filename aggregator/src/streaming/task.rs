@@ -13,6 +13,7 @@ use super::types::StreamingConfig;
 use crate::connection::Connection;
 use crate::direct::WriterState;
 use crate::error::StoreError;
+use crate::sql;
 use crate::writing::commit::{CommitError, joined};
 use crate::writing::decode::{DecodedRecord, decode};
 use crate::writing::lane::within;
@@ -322,8 +323,10 @@ impl WriterTask {
     async fn look_up(&self, records: &[Arc<DecodedRecord>]) -> Result<Stored, StoreError> {
         let mut doubtful: Vec<(OrganizationId, EventId)> = Vec::new();
         let mut voids = Vec::new();
+        let mut partitions = BTreeSet::new();
         for record in records {
             let Some(owned) = self.owned.get(&record.partition) else { continue };
+            let doubtful_before = doubtful.len();
             for row in 0..record.rows.len() {
                 let key = record.rows.key(row);
                 if owned.filter.may_hold(key.id) && owned.recent.get(key.id).is_none() {
@@ -331,12 +334,15 @@ impl WriterTask {
                 }
             }
             voids.extend(record.voids.iter().map(|void| (void.organization, void.id)));
+            if doubtful.len() > doubtful_before || !record.voids.is_empty() {
+                partitions.insert(record.partition);
+            }
         }
         doubtful.extend(&voids);
         metrics::counter!("tollgate_store_id_lookups_total").increment(doubtful.len() as u64);
         let mut stored = Stored::default();
         if !doubtful.is_empty() {
-            stored.ids = stored_ids(&self.connection, &doubtful).await?;
+            stored.ids = stored_ids(&self.connection, &doubtful, &places_of(self.epoch, &partitions)).await?;
         }
         if !voids.is_empty() {
             stored.voids = stored_voids(&self.connection, &voids).await?;
@@ -368,6 +374,13 @@ impl WriterTask {
         self.move_floors_when_due().await;
         Ok(())
     }
+}
+
+/// Where ids that come in these partitions may have been stored: an id has its one partition in each epoch. The engine passes over the
+/// parts of all others, which is most of what a question costs.
+fn places_of(epoch: u16, partitions: &BTreeSet<u16>) -> String {
+    let partitions = sql::list(partitions.iter().map(ToString::to_string));
+    format!("epoch != {epoch} OR partition IN {partitions}")
 }
 
 impl Drop for WriterTask {

@@ -1,7 +1,7 @@
 //! Which ids are known: the question every event asks, answered from memory for nearly all of them.
 //!
 //! - *Recent*: the newest ids with content and timestamp, exact. Holds everything that is not yet committed, too.
-//! - [`Filter`]: approximate, over all ids ever stored. "No" is certain, "maybe" is wrong once in 10⁵ and sends the id to the
+//! - [`Filter`]: approximate, over all ids ever stored. "No" is certain, "maybe" is wrong twice in 10⁶ and sends the id to the
 //!   id table.
 //!
 //! I2 rests on it: an id that was stored must never be "no". Ids enter the filter before their insert and never leave.

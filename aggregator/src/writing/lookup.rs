@@ -41,28 +41,29 @@ struct FoundRow {
     line: u32,
 }
 
-/// The stored ones among these ids.
+/// The stored ones among these ids, whose rows meet `condition`.
 pub(crate) async fn stored_ids(
     connection: &Connection,
     ids: &[(OrganizationId, EventId)],
+    condition: &str,
 ) -> Result<IdMap<IdRow>, StoreError> {
     let mut found = IdMap::default();
     for some in ids.chunks(IDS_PER_QUERY) {
-        for row in connection.fetch_all(&statement(some)).await? {
+        for row in connection.fetch_all(&statement(some, condition)).await? {
             keep_first(&mut found, &row);
         }
     }
     Ok(found)
 }
 
-fn statement(ids: &[(OrganizationId, EventId)]) -> String {
+fn statement(ids: &[(OrganizationId, EventId)], condition: &str) -> String {
     let organizations: BTreeSet<OrganizationId> = ids.iter().map(|(organization, _)| *organization).collect();
     let organizations = sql::list(organizations.into_iter().map(sql::organization));
     // Quoted numbers: a bare one beyond 64 bits would be read as a float, a conversion each would be evaluated each.
     let ids = sql::list(ids.iter().map(|(_, id)| format!("'{}'", id.0)));
     format!(
         "SELECT id, content, toUnixTimestamp64Micro(timestamp) AS at, series, epoch, partition, offset, line \
-         FROM event_ids WHERE organization IN {organizations} AND id IN {ids}"
+         FROM event_ids WHERE organization IN {organizations} AND id IN {ids} AND ({condition})"
     )
 }
 

@@ -42,7 +42,7 @@ async fn an_engine_that_is_not_there_is_an_error_not_a_hang() {
         DirectConfig::default(),
         catalog_of(OrganizationId::random(), &[]),
     );
-    assert!(matches!(started.await, Err(StoreError::Engine(_))));
+    assert!(matches!(started.await, Err(StoreError::Unreachable(_))));
 }
 
 #[tokio::test]
