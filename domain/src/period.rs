@@ -14,9 +14,11 @@
 //!
 //! What it refuses: rating, money (proration counts days only), and any notion of "now".
 
+mod later;
 mod proration;
 mod zones;
 
+pub use later::later_by_days;
 pub use proration::Proration;
 pub use zones::{PeriodError, Timezones, day_start, local_date, parse_timezone};
 

@@ -8,12 +8,12 @@
 //! organization grow with time and a run that is repeated numbers alike.
 
 use crate::due::{Due, Part};
-use crate::local_days::later_by_days;
 use crate::model::{Credits, Fee, FeeKind, FeeVersions, Invoice, InvoiceKind, InvoiceStatus};
 use crate::tax::{AppliedTax, InvoiceTaxes, Taxed, taxes_of};
 use domain::catalog::{Customer, Subscription};
 use domain::ids::{BillingRunId, CustomerId, FeeId, InvoiceId, OrganizationId, SubscriptionId};
 use domain::money::{Currency, MinorUnits, MoneyError};
+use domain::period::later_by_days;
 use domain::period::{PeriodError, Timezones};
 use domain::quantity::Quantity;
 use domain::time::Timestamp;

@@ -15,10 +15,10 @@ mod share;
 
 pub use share::{share_handed_over, share_of, share_owed};
 
-use crate::local_days::later_by_days;
 use catalog::BillingTerms;
 use domain::catalog::{Customer, Ending, Subscription, SubscriptionStatus};
 use domain::ids::SubscriptionId;
+use domain::period::later_by_days;
 use domain::period::{BillingCalendar, Period, PeriodError, Proration, Timezones};
 use domain::time::Timestamp;
 use rater::RatingItem;

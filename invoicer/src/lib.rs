@@ -36,7 +36,6 @@ pub mod handmade;
 mod hooks;
 pub mod inputs;
 pub mod ledger;
-pub mod local_days;
 pub mod model;
 pub mod payment_requests;
 pub mod payments;

@@ -9,6 +9,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("002_month_end.sql"),
     include_str!("003_plan_overrides.sql"),
     include_str!("004_unused_advance.sql"),
+    include_str!("005_trials.sql"),
 ];
 
 /// Brings the tables to the newest version.

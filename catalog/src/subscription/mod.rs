@@ -9,4 +9,5 @@ pub mod change_preview;
 pub mod next_billing;
 pub mod storage;
 pub mod transitions;
+mod trials;
 pub mod wire;

@@ -8,6 +8,7 @@
 //! | cancel, terminate | pending, active, paused | canceled, terminated, ended now |
 //! | the clock reaches `started_at` | pending | active, started then |
 //! | the clock reaches `ending_at` | pending, active, paused | terminated, ended then |
+//! | the clock reaches the end of the trial | active, paused | the same, its trial ended then |
 
 use crate::catalog::Catalog;
 use crate::columns::{Columns, name_of};
@@ -15,6 +16,7 @@ use crate::database::{DatabaseError, WriteTransaction};
 use crate::state::Done;
 use crate::subscription::change_plan::drop_planned;
 use crate::subscription::storage::{logged, select};
+use crate::subscription::trials;
 use crate::subscription::wire::{SubscriptionRecord, Termination};
 use domain::catalog::SubscriptionStatus;
 use domain::ids::{OrganizationId, SubscriptionId};
@@ -246,6 +248,7 @@ impl Catalog {
                 break;
             }
         }
+        done.extend(trials::ended(&mut write, now, (&scope, CLOCKED)).await?);
         write.commit().await?;
         done.sort_by(|one, other| (one.at, &one.id).cmp(&(other.at, &other.id)));
         Ok(done)

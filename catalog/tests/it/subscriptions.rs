@@ -1,6 +1,6 @@
 //! Subscriptions and their states.
 
-use super::world::{Tenant, World, at};
+use super::world::{Tenant, World, at, id_of};
 use catalog::BillingScope;
 use domain::catalog::Subscription;
 use serde_json::{Value, json};
@@ -236,6 +236,33 @@ async fn the_clock_starts_and_ends_subscriptions_at_their_planned_instants() {
     let starts: Vec<_> = setting.billed().await.iter().filter_map(|billed| billed.started_at).collect();
     assert_eq!(starts.len(), 2);
     assert!(starts.contains(&at("2026-03-11T00:00:00Z")));
+}
+
+#[tokio::test]
+async fn a_trial_ends_as_many_local_days_after_the_first_start_and_is_told_once() {
+    let world = World::new().await;
+    let tenant = world.tenant("Acme").await;
+    let customer = json!({"external_id": "c", "name": "Ada", "timezone": "Europe/Paris"});
+    let customer = id_of(&tenant.post("/v1/customers/", customer).await.expect(201));
+    let body = |external_id: &str, plan: &str| {
+        json!({"external_id": external_id, "customer_id": customer, "plan_id": plan,
+               "started_at": "2026-03-20T10:00:00Z", "trial_period_days": 10})
+    };
+    let (plan, dear) = (tenant.plan("p", &[]).await, tenant.plan("q", &[]).await);
+    let id = id_of(&tenant.post("/v1/subscriptions/", body("s", &plan)).await.expect(201));
+    world.catalog.advance(None, at("2026-03-20T10:00:00Z")).await.unwrap();
+    // The clocks of Paris went an hour forward on the 29th.
+    assert_eq!(world.catalog.advance(None, at("2026-03-30T08:59:59Z")).await.unwrap(), []);
+    let done = world.catalog.advance(None, at("2026-03-30T12:00:00Z")).await.unwrap();
+    let told: Vec<_> = done.iter().map(|step| (step.at, step.what.as_str(), step.id.as_str())).collect();
+    assert_eq!(told, [(at("2026-03-30T09:00:00Z"), "subscription.trial_ended", id.as_str())]);
+    let path = format!("/v1/subscriptions/{id}");
+    assert_eq!(tenant.get(&path).await.expect(200)["trial_ended_at"], "2026-03-30T09:00:00Z");
+
+    let change = json!({"plan_id": dear, "when": "now"});
+    world.clock.set(at("2026-04-02T00:00:00Z"));
+    tenant.post(&format!("{path}/change_plan"), change).await.expect(200);
+    assert_eq!(world.catalog.advance(None, at("2026-04-20T00:00:00Z")).await.unwrap(), [], "it had its trial");
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Whole local days later: the same time on the clock of a zone. For ends of trials, grace periods and payment terms. Pure.
 
+use crate::time::{MICROS_PER_SECOND, Timestamp};
 use chrono::{Days, TimeZone};
 use chrono_tz::Tz;
-use domain::time::{MICROS_PER_SECOND, Timestamp};
 
 /// The same local time in `zone`, `days` days after `instant`; of a time that comes twice the first.
 ///
@@ -23,7 +23,7 @@ pub fn later_by_days(zone: Tz, instant: Timestamp, days: u32) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::period::parse_timezone;
+    use crate::period::parse_timezone;
 
     fn later(zone: &str, instant: &str, days: u32) -> String {
         later_by_days(parse_timezone(zone).unwrap(), Timestamp::parse(instant).unwrap(), days).to_string()
