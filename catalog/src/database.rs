@@ -143,8 +143,21 @@ impl Database {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
             Dialect::Postgres => "BEGIN",
         };
-        let transaction = self.pool.begin_with(begin).await?;
+        let transaction = self.begin(begin).await?;
         Ok(WriteTransaction { transaction, dialect: self.dialect, _turn: turn })
+    }
+
+    /// Begins a transaction by `statement`, on a task of its own: a request that is given up while PostgreSQL answers it would leave a
+    /// connection to the pool whose transaction nobody ends (the driver, sqlx 0.9.0, rolls back what it has counted, and counts after the
+    /// answer). What others then write by that connection would be seen by nobody, and undone with the next error.
+    ///
+    /// # Errors
+    /// When no connection is to be had.
+    pub(crate) async fn begin(&self, statement: &'static str) -> Result<Transaction<'static, Any>, DatabaseError> {
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(statement).await });
+        let ended = |fault: tokio::task::JoinError| DatabaseError::Other(format!("no transaction was begun: {fault}"));
+        Ok(begun.await.map_err(ended)??)
     }
 
     /// Brings the tables of `component` to the newest version: `migrations[n]` makes version n + 1 of version n. Each may hold

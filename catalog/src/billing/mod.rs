@@ -129,7 +129,7 @@ impl Catalog {
             Dialect::Sqlite => "BEGIN",
             Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ",
         };
-        let mut read = self.database().pool().begin_with(begin).await?;
+        let mut read = self.database().begin(begin).await?;
         let mut terms = terms_storage::read(&mut read, &conditions).await?;
         let catalog = BillingCatalog {
             organizations: organizations(&mut read, &conditions).await?,

@@ -9,6 +9,7 @@ mod billing_entities;
 mod change_plan;
 mod commitments;
 mod customers;
+mod given_up;
 mod idempotency;
 mod isolation;
 mod metrics;
