@@ -18,7 +18,7 @@ use domain::time::Timestamp;
 use sqlx::AnyConnection;
 use std::collections::{BTreeSet, HashMap};
 
-/// What a batch of invoices changes of what their customers have to spend, for [`write`] once the invoices are written.
+/// What a batch of invoices changes of what their customers have to spend, for [`write()`] once the invoices are written.
 #[derive(Debug, Default)]
 pub struct Settled {
     spent: Vec<Spent>,
@@ -34,7 +34,7 @@ pub async fn write(connection: &mut AnyConnection, settled: Settled, now: Timest
     funds::post(connection, &settled.spent).await
 }
 
-/// Takes credits off new invoices, in their order; answers what that changes, for [`write`] once the invoices are written.
+/// Takes credits off new invoices, in their order; answers what that changes, for [`write()`] once the invoices are written.
 ///
 /// # Errors
 /// As the database, or past 64 bits; roll back then.
