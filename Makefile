@@ -47,6 +47,7 @@ test-tools:
 	fi
 	need python3 "apt-get install python3 python3-venv"
 	need openssl "apt-get install openssl"
+	for tool in curl jq zstd; do need "$$tool" "apt-get install $$tool, for the book's commands"; done
 	if ! ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1; then
 		echo "missing: PostgreSQL (apt-get install postgresql): THE LEDGER IS NOT TESTED ON POSTGRESQL, only on SQLite" >&2
 		[[ "$${CI:-}" != true ]] || missing=1

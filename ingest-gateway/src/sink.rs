@@ -94,13 +94,13 @@ pub trait EventSink: Send + Sync {
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SinkError {
     /// No room now; nothing was kept.
-    #[error("the event store is at its capacity; nothing of this request was kept")]
+    #[error("ingestion is at its capacity; nothing of this request was kept")]
     Overloaded {
         /// When to try again.
         retry_after: Duration,
     },
     /// The store or broker cannot be reached, or cannot be read; nothing was kept.
-    #[error("the event store is not available ({reason}); nothing of this request was kept")]
+    #[error("ingestion is not available ({reason}); nothing of this request was kept")]
     Unavailable {
         /// What failed, for the log and the answer; no addresses, no secrets.
         reason: String,
@@ -109,7 +109,7 @@ pub enum SinkError {
     },
     /// It failed midway: any part may have been kept.
     #[error(
-        "the event store failed midway ({reason}); part of this request may have been kept; sending the same \
+        "ingestion failed midway ({reason}); part of this request may have been kept; sending the same \
          transaction_ids again is safe"
     )]
     MaybeKept {

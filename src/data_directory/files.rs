@@ -23,7 +23,12 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     std::fs::rename(&beside, path)?;
     // The rename itself is durable only once its directory is.
-    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+    File::open(directory_of(path))?.sync_all()
+}
+
+/// The directory that holds `path`; a name alone lies in the current one.
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Reads a JSON file; `None` when there is none.
@@ -40,4 +45,15 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DataDire
         path: path.to_path_buf(),
         reason: format!("is not what tollgate wrote ({fault}); remove it and start again"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_alone_lies_in_the_current_directory() {
+        assert_eq!(directory_of(Path::new("usage.csv.import-position.json")), Path::new("."));
+        assert_eq!(directory_of(Path::new("data/demo.json")), Path::new("data"));
+    }
 }

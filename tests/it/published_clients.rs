@@ -36,7 +36,7 @@ fn run(command: &mut Command, what_to_do: &str) -> String {
 }
 
 /// The Python of an environment with the requirements, made once per target directory, by one test at a time.
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     static MAKING: Mutex<()> = Mutex::new(());
     let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("published-clients");

@@ -225,6 +225,8 @@ impl PriceModel {
 }
 
 #[cfg(test)]
+mod cookbook;
+#[cfg(test)]
 mod shown_tests;
 #[cfg(test)]
 mod tests;
