@@ -66,7 +66,7 @@ fn differences(recipe: &Recipe, billed: &[Value]) -> Vec<String> {
     for wanted in &recipe.fees {
         let members = wanted.as_object().unwrap();
         let fits = |fee: &&Value| members.iter().all(|(key, value)| fee[key] == *value);
-        match fees.iter().position(|fee| fits(&fee)) {
+        match fees.iter().position(fits) {
             Some(found) => drop(fees.remove(found)),
             None => differences.push(format!("{place}: nothing billed is {wanted}, but {fees:?}")),
         }
@@ -91,7 +91,8 @@ async fn every_recipe_of_the_cookbook_is_billed_as_it_says() {
     let fees = caller.all("/v1/fees/").await;
     let mut all = Vec::new();
     for (recipe, subscription) in recipes.iter().zip(&subscriptions) {
-        let own: Vec<Value> = fees.iter().filter(|fee| fee["subscription_id"] == json!(subscription)).cloned().collect();
+        let own: Vec<Value> =
+            fees.iter().filter(|fee| fee["subscription_id"] == json!(subscription)).cloned().collect();
         all.extend(differences(recipe, &own));
     }
     assert!(all.is_empty(), "{}", all.join("\n"));

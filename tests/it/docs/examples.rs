@@ -11,8 +11,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-const PAGES: [&str; 4] =
-    ["docs/quick-start.md", "docs/sending-events.md", "docs/month-end.md", "docs/credits.md"];
+const PAGES: [&str; 4] = ["docs/quick-start.md", "docs/sending-events.md", "docs/month-end.md", "docs/credits.md"];
 
 /// A block that is run, and what it must print.
 struct Example<'a> {

@@ -1,7 +1,7 @@
 //! Routes, commands and flags that the book names exist.
 
 use super::markdown::{code, split};
-use super::pages;
+use super::{Page, pages};
 use crate::harness::{output, told, tollgate};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,10 +21,17 @@ fn routes(text: &str) -> Vec<(String, String)> {
     methods.split('|').filter(is_method).map(|method| (method.to_owned(), shape(path))).collect()
 }
 
+/// The pages that a reader goes by; the others are for those who work on the project.
+fn of_the_reader() -> Vec<Page> {
+    let mut kept = pages();
+    kept.retain(|page| page.name.starts_with("docs/") || page.name == "README.md");
+    kept
+}
+
 /// Every route that pages name in prose, with where.
 pub(super) fn named_routes() -> Vec<((String, String), String)> {
     let mut found = Vec::new();
-    for page in pages().iter().filter(|page| page.name.starts_with("docs/") || page.name == "README.md") {
+    for page in of_the_reader() {
         let (_, prose) = split(&page.text);
         // Code may run over the end of a line.
         let text = prose.join(" ");
@@ -40,9 +47,12 @@ fn commands(text: &str) -> Vec<(Vec<String>, BTreeSet<String>)> {
     let mut found = Vec::new();
     for statement in text.replace("\\\n", " ").split(['\n', ';', '|', '&']) {
         let words: Vec<&str> = statement.split_whitespace().collect();
-        let Some(at) = words.iter().position(|word| *word == "tollgate" || word.ends_with("/tollgate")) else { continue };
+        let Some(at) = words.iter().position(|word| *word == "tollgate" || word.ends_with("/tollgate")) else {
+            continue;
+        };
         let rest = words[at + 1..].iter();
-        let names = rest.clone().take_while(|word| word.chars().all(|letter| letter.is_ascii_lowercase() || letter == '-'));
+        let names =
+            rest.clone().take_while(|word| word.chars().all(|letter| letter.is_ascii_lowercase() || letter == '-'));
         let names: Vec<String> = names.filter(|word| !word.starts_with('-')).take(2).map(ToString::to_string).collect();
         let flags = rest.filter(|word| word.starts_with("--"));
         let flags = flags.map(|flag| flag.split('=').next().unwrap_or_default().to_owned()).collect();
@@ -54,7 +64,7 @@ fn commands(text: &str) -> Vec<(Vec<String>, BTreeSet<String>)> {
 #[test]
 fn every_command_and_flag_that_the_documentation_names_exists() {
     let mut used: BTreeMap<Vec<String>, BTreeSet<String>> = BTreeMap::new();
-    for page in pages().iter().filter(|page| page.name.starts_with("docs/") || page.name == "README.md") {
+    for page in of_the_reader() {
         let (blocks, prose) = split(&page.text);
         let shell = blocks.iter().filter(|block| block.words[0] == "sh").map(|block| block.text.clone());
         let prose = prose.join(" ");
@@ -77,7 +87,8 @@ fn every_command_and_flag_that_the_documentation_names_exists() {
         if !help.status.success() {
             unknown.push(format!("tollgate {}", names.join(" ")));
         }
-        let words: BTreeSet<&str> = text.split(|letter: char| letter.is_whitespace() || ",=[".contains(letter)).collect();
+        let words: BTreeSet<&str> =
+            text.split(|letter: char| letter.is_whitespace() || ",=[".contains(letter)).collect();
         let missing = flags.iter().filter(|flag| !words.contains(flag.as_str()));
         unknown.extend(missing.map(|flag| format!("tollgate {} {flag}", names.join(" "))));
     }
@@ -86,7 +97,8 @@ fn every_command_and_flag_that_the_documentation_names_exists() {
 
 #[test]
 fn routes_and_commands_are_found_where_they_stand() {
-    assert_eq!(routes("GET|PUT /v1/x/{id}?a=1"), [("GET".into(), "/v1/x/{}".into()), ("PUT".into(), "/v1/x/{}".into())]);
+    let both = ["GET", "PUT"].map(|method| (method.to_owned(), "/v1/x/{}".to_owned()));
+    assert_eq!(routes("GET|PUT /v1/x/{id}?a=1"), both);
     assert!(routes("GET it").is_empty());
     let (names, flags) = commands("x | tollgate topic grow --partitions 24 \\\n  --kafka-brokers a").remove(0);
     assert_eq!((names.join(" "), flags.len()), ("topic grow".to_owned(), 2));

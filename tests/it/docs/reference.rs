@@ -74,7 +74,8 @@ fn kind(schema: &Value) -> String {
 }
 
 fn content(part: &Value) -> String {
-    let kinds: BTreeSet<String> = part["content"].as_object().into_iter().flatten().map(|(_, media)| kind(&media["schema"])).collect();
+    let kinds: BTreeSet<String> =
+        part["content"].as_object().into_iter().flatten().map(|(_, media)| kind(&media["schema"])).collect();
     kinds.into_iter().collect::<Vec<_>>().join(" or ")
 }
 
@@ -93,7 +94,12 @@ fn operation_row(method: &str, path: &str, operation: &Value) -> String {
         let schema = if status.starts_with('2') { content(answer) } else { String::new() };
         answers.push(format!("{status} {schema}").trim().to_owned());
     }
-    format!("| `{method} {path}` | {}{queries} | {} | {} |\n", text.trim(), content(&operation["requestBody"]), answers.join(", "))
+    format!(
+        "| `{method} {path}` | {}{queries} | {} | {} |\n",
+        text.trim(),
+        content(&operation["requestBody"]),
+        answers.join(", ")
+    )
 }
 
 fn schema_section(name: &str, schema: &Value) -> String {
@@ -101,9 +107,11 @@ fn schema_section(name: &str, schema: &Value) -> String {
     if !line(&schema["description"]).is_empty() {
         let _ = writeln!(text, "{}\n", line(&schema["description"]));
     }
-    let required: BTreeSet<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let required: BTreeSet<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let Some(members) = schema["properties"].as_object() else {
-        let values: Vec<String> = schema["enum"].as_array().into_iter().flatten().map(|value| format!("`{}`", line(value))).collect();
+        let values: Vec<String> =
+            schema["enum"].as_array().into_iter().flatten().map(|value| format!("`{}`", line(value))).collect();
         let _ = writeln!(text, "{}", if values.is_empty() { kind(schema) } else { values.join(", ") });
         return text;
     };
@@ -140,11 +148,13 @@ fn reference(document: &Value) -> String {
 /// What a page tells: its routes, and the members of its schemas. Words may lag behind the code's; these must not.
 fn told(page: &str) -> (BTreeSet<&str>, BTreeSet<(&str, &str)>) {
     let (mut routes, mut members, mut schema) = (BTreeSet::new(), BTreeSet::new(), "");
-    for line in page.lines() {
-        if let Some(name) = line.strip_prefix("### ") {
+    for row in page.lines() {
+        if let Some(name) = row.strip_prefix("### ") {
             schema = name;
         }
-        let Some((first, _)) = line.strip_prefix("| `").or(line.strip_prefix("- `")).and_then(|rest| rest.split_once('`')) else {
+        let Some((first, _)) =
+            row.strip_prefix("| `").or(row.strip_prefix("- `")).and_then(|rest| rest.split_once('`'))
+        else {
             continue;
         };
         match first.contains(" /") {
@@ -174,7 +184,8 @@ async fn the_api_reference_tells_what_is_served_and_every_route_that_is_named_is
     let served = served(&document);
     let unknown: Vec<_> = named_routes().into_iter().filter(|(route, _)| !served.contains(route)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
-    let (written, anew) = (page(FILE).text, "run this test with WRITE_API_REFERENCE=1 to write docs/api-reference.md anew");
+    let (written, anew) =
+        (page(FILE).text, "run this test with WRITE_API_REFERENCE=1 to write docs/api-reference.md anew");
     let ((routes, members), (served_routes, served_members)) = (told(&written), told(&expected));
     let differing: Vec<_> = routes.symmetric_difference(&served_routes).collect();
     assert!(differing.is_empty(), "{anew}: {differing:?}");

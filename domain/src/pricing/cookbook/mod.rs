@@ -32,8 +32,7 @@ fn dynamic_amount(event: &Map<String, Value>) -> Quantity {
 }
 
 fn usage(recipe: &Recipe) -> UsageToPrice {
-    let events: Vec<EventUnits> =
-        recipe.events.iter().map(|event| EventUnits::whole(quantity(&event["n"]))).collect();
+    let events: Vec<EventUnits> = recipe.events.iter().map(|event| EventUnits::whole(quantity(&event["n"]))).collect();
     UsageToPrice {
         units: events.iter().map(|event| &event.units).sum(),
         full_units: None,
@@ -49,7 +48,8 @@ fn every_price_in_the_cookbook_is_what_the_models_come_to() {
     for recipe in recipes(PAGE).iter().filter(|recipe| is_about_prices_alone(recipe)) {
         let place = format!("docs/pricing-cookbook.md, charge at line {}", recipe.line);
         let name = recipe.charge["charge_model"].clone();
-        let model: ChargeModel = serde_json::from_value(name.clone()).unwrap_or_else(|fault| panic!("{place}: {fault}"));
+        let model: ChargeModel =
+            serde_json::from_value(name.clone()).unwrap_or_else(|fault| panic!("{place}: {fault}"));
         let model = PriceModel::parse(model, &recipe.charge["properties"]);
         let usage = usage(recipe);
         let priced = model.unwrap_or_else(|faults| panic!("{place}: {faults:?}")).price(&usage).unwrap();
