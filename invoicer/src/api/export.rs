@@ -24,6 +24,7 @@ pub(super) fn routes() -> Router<InvoicerState> {
 /// In which form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = InvoiceExportForm)]
 pub(crate) enum Form {
     /// A row an invoice, with a row of names.
     #[default]
@@ -142,5 +143,5 @@ fn csv_row(text: &mut String, invoice: &InvoiceRecord) {
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(export))]
+#[openapi(paths(export), components(schemas(Form)))]
 pub(super) struct Document;

@@ -106,5 +106,5 @@ async fn attempts(
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(create, batch, list, read, attempts))]
+#[openapi(paths(create, batch, list, read, attempts), components(schemas(PaymentRequestStatus)))]
 pub(super) struct Document;

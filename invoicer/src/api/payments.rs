@@ -142,5 +142,5 @@ async fn remove(
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(list, read, record, mark_paid, refund, retry, remove))]
+#[openapi(paths(list, read, record, mark_paid, refund, retry, remove), components(schemas(PaymentStatus)))]
 pub(super) struct Document;

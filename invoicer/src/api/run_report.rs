@@ -27,6 +27,7 @@ pub(super) fn routes() -> Router<InvoicerState> {
 /// In which form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = BillingRunReportForm)]
 pub(crate) enum Form {
     /// For programs.
     #[default]
@@ -259,7 +260,7 @@ fn escaped(text: &str) -> String {
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(report))]
+#[openapi(paths(report), components(schemas(Form)))]
 pub(super) struct Document;
 
 #[cfg(test)]

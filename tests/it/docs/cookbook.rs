@@ -67,7 +67,9 @@ fn differences(recipe: &Recipe, billed: &[Value]) -> Vec<String> {
         let members = wanted.as_object().unwrap();
         let fits = |fee: &&Value| members.iter().all(|(key, value)| fee[key] == *value);
         match fees.iter().position(fits) {
-            Some(found) => drop(fees.remove(found)),
+            Some(found) => {
+                fees.remove(found);
+            }
             None => differences.push(format!("{place}: nothing billed is {wanted}, but {fees:?}")),
         }
     }

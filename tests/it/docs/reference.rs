@@ -157,9 +157,10 @@ fn told(page: &str) -> (BTreeSet<&str>, BTreeSet<(&str, &str)>) {
         else {
             continue;
         };
-        match first.contains(" /") {
-            true => drop(routes.insert(first)),
-            false => drop(members.insert((schema, first))),
+        if first.contains(" /") {
+            routes.insert(first);
+        } else {
+            members.insert((schema, first));
         }
     }
     (routes, members)
