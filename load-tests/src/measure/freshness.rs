@@ -14,12 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Between two events.
-const INTERVAL: Duration = Duration::from_millis(500);
+const INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks, at least: the resolution of the figure on a calm system.
 const LOOK: Duration = Duration::from_millis(10);
 /// A look is followed by so many times what it took: on a busy system looks would otherwise take a quarter of the engine, and what is
 /// measured would be the measuring. The figure is too high by as much at most.
-const PAUSE_PER_LOOK: u32 = 3;
+const PAUSE_PER_LOOK: u32 = 1;
 /// An event that does not show within this counts with this.
 const LONGEST: Duration = Duration::from_secs(30);
 
