@@ -194,7 +194,7 @@ fn statement(query: &UsageQuery, source: &Source, without_voided: bool) -> Strin
         _ => (
             format!("countIf(e.value_state = {})", ValueState::Unusable as u8),
             format!("countIf({usable})"),
-            format!("countIf(e.value_of != w.value_of OR e.value_state = {})", ValueState::OutOfScale as u8),
+            format!("countIf(e.value_of != {} OR e.value_state = {})", source.value_of, ValueState::OutOfScale as u8),
         ),
     };
     let (dimensions, group) = if query.by_dimensions {
@@ -204,9 +204,10 @@ fn statement(query: &UsageQuery, source: &Source, without_voided: bool) -> Strin
     };
     let excluded = if without_voided { format!(" AND e.id NOT IN ({})", voided_ids(query)) } else { String::new() };
     format!(
-        "SELECT w.slot AS slot, {dimensions}, count() AS events_count, {FINGERPRINT} AS fingerprint, \
+        "SELECT {} AS slot, {dimensions}, count() AS events_count, {FINGERPRINT} AS fingerprint, \
          {quantity} AS quantity, {moment} AS moment, {newest_at} AS newest_at, {newest_id} AS newest_id, {invalid} AS invalid_count, {valued} AS valued_count, {unready} AS unready_count \
          FROM {}{excluded} GROUP BY {group}",
+        source.slot,
         source.joined(query)
     )
 }

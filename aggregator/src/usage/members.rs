@@ -127,11 +127,12 @@ fn first_rows(query: &UsageQuery) -> String {
 
 fn statement(query: &UsageQuery, source: &Source, only: &str, tail: &str) -> String {
     format!(
-        "SELECT w.slot AS slot, toUInt128(e.id * (2 * toUInt128(e.witness) + 1)) AS fingerprint, \
+        "SELECT {} AS slot, toUInt128(e.id * (2 * toUInt128(e.witness) + 1)) AS fingerprint, \
          e.organization AS organization, e.id AS id, e.transaction_id AS transaction_id, e.customer AS customer, \
          e.subscription AS subscription, e.code AS code, e.timestamp AS timestamp, e.properties AS properties, \
          e.precise_total AS precise_total, e.ingested_at AS ingested_at, e.epoch AS epoch, e.partition AS partition, \
          e.offset AS offset, e.line AS line FROM {} AND e.id NOT IN ({}){only}{tail}",
+        source.slot,
         source.joined(query),
         voided_ids(query)
     )

@@ -34,10 +34,14 @@ pub(super) fn value_of(measure: Measure, scope: &MetricScope) -> u64 {
     ExtractionPlan::new(form, scope.field_name.as_deref(), &[]).value_of()
 }
 
-/// Windows ready to be joined.
+/// Windows ready to be asked about.
 pub(super) struct Source {
-    /// `SELECT series, from, to, slot, value_of` as a subquery.
-    table: String,
+    /// Of the window an event falls into, as SQL: its slot.
+    pub(super) slot: String,
+    /// Of the window an event falls into, as SQL: what a stored value must have been taken out by.
+    pub(super) value_of: String,
+    /// `SELECT series, from, to, slot, value_of` as a subquery; `None` when [`Source::pruning`] says all that the windows say.
+    table: Option<String>,
     /// Conditions on `events` that let the primary key and the partitions leave out what no window touches.
     pruning: String,
     windows_of_series: WindowsOfSeries,
@@ -79,13 +83,18 @@ impl Source {
         let series: HashSet<u128> = windows.iter().map(|window| window.series.0).collect();
         let windows_of_series = WindowsOfSeries::of(windows, &series);
         let pruning = pruning(query, windows, &series);
+        if let Some(WindowRow { window, value_of }) = only_one_apart_from_series(&rows, windows_of_series) {
+            let (slot, value_of) = (format!("toUInt32({})", window.slot), format!("toUInt64({value_of})"));
+            return Ok(Self { slot, value_of, table: None, pruning, windows_of_series, uploaded: None });
+        }
+        let (slot, value_of) = ("w.slot".to_owned(), "w.value_of".to_owned());
         if is_small(windows) {
-            return Ok(Self { table: inline(&rows), pruning, windows_of_series, uploaded: None });
+            return Ok(Self { slot, value_of, table: Some(inline(&rows)), pruning, windows_of_series, uploaded: None });
         }
         // Version 7: its time tells a left-over of a dead process from a query under way.
         let run = Uuid::now_v7();
         let table = format!("SELECT series, from, to, slot, value_of FROM rating_windows WHERE run = toUUID('{run}')");
-        let source = Self { table, pruning, windows_of_series, uploaded: Some(run) };
+        let source = Self { slot, value_of, table: Some(table), pruning, windows_of_series, uploaded: Some(run) };
         for block in rows.chunks(UPLOADED_BLOCK) {
             let query_id = Uuid::new_v4().to_string();
             if let Err(error) = connection.insert_block("rating_windows", &query_id, window_block(run, block)).await {
@@ -106,19 +115,19 @@ impl Source {
         }
     }
 
-    /// `events AS e` joined with the windows as `w`: one row per event that falls into a window.
+    /// `events AS e`, joined with the windows as `w` where there are several: one row per event that falls into a window.
     pub(super) fn joined(&self, query: &UsageQuery) -> String {
+        let in_cut = sql::in_cut(&query.cut, "e.");
+        let Some(table) = &self.table else { return format!("events AS e WHERE {} AND {in_cut}", self.pruning) };
         let at = "toUnixTimestamp64Micro(e.timestamp)";
         let (join, nearest) = match self.windows_of_series {
             WindowsOfSeries::One | WindowsOfSeries::Overlapping => ("ALL INNER JOIN", String::new()),
             WindowsOfSeries::Disjoint => ("ASOF INNER JOIN", format!(" AND {at} >= w.from")),
         };
         format!(
-            "events AS e {join} ({}) AS w ON e.series = w.series{nearest} \
-             WHERE {} AND {at} >= w.from AND {at} < w.to AND {}",
-            self.table,
+            "events AS e {join} ({table}) AS w ON e.series = w.series{nearest} \
+             WHERE {} AND {at} >= w.from AND {at} < w.to AND {in_cut}",
             self.pruning,
-            sql::in_cut(&query.cut, "e.")
         )
     }
 }
@@ -136,6 +145,15 @@ fn with_rules(query: &UsageQuery, windows: &[UsageWindow]) -> Result<Vec<WindowR
         ))),
     };
     windows.iter().map(row).collect()
+}
+
+/// The window that all are but for their series: one metric of one subscription, whose events may come under three names. Joining
+/// costs such a question a quarter of its time (7 of 30 ms), and as the primary key knows the series, it says nothing new.
+fn only_one_apart_from_series(rows: &[WindowRow], windows_of_series: WindowsOfSeries) -> Option<&WindowRow> {
+    let told = |row: &WindowRow| (row.window.from, row.window.to, row.window.slot, row.value_of);
+    let (first, others) = rows.split_first()?;
+    let named_to_the_key = windows_of_series == WindowsOfSeries::One && rows.len() <= INLINE_WINDOWS;
+    (named_to_the_key && others.iter().all(|row| told(row) == told(first))).then_some(first)
 }
 
 fn inline(rows: &[WindowRow]) -> String {
@@ -188,6 +206,24 @@ pub(super) async fn remove_leftovers(connection: &Connection) -> Result<(), Stor
 mod tests {
     use super::*;
     use domain::identity::SeriesId;
+
+    #[test]
+    fn windows_are_one_where_only_their_series_differ() {
+        let row = |series: u128, to: i64, slot: u32| WindowRow {
+            window: UsageWindow { series: SeriesId(series), from: Timestamp(0), to: Timestamp(to), slot, scope: 0 },
+            value_of: 7,
+        };
+        let is_one = |rows: &[WindowRow], how| only_one_apart_from_series(rows, how).is_some();
+        assert!(is_one(&[row(1, 10, 4), row(2, 10, 4), row(3, 10, 4)], WindowsOfSeries::One));
+        assert!(!is_one(&[row(1, 10, 4), row(2, 11, 4)], WindowsOfSeries::One));
+        assert!(!is_one(&[row(1, 10, 4), row(2, 10, 5)], WindowsOfSeries::One));
+        // Twice the same: each event counts in both.
+        assert!(!is_one(&[row(1, 10, 4), row(1, 10, 4)], WindowsOfSeries::Overlapping));
+        let mut other_rule = row(2, 10, 4);
+        other_rule.value_of = 8;
+        assert!(!is_one(&[row(1, 10, 4), other_rule], WindowsOfSeries::One));
+        assert!(!is_one(&[], WindowsOfSeries::One));
+    }
 
     #[test]
     fn windows_that_meet_are_disjoint_and_windows_that_share_an_instant_overlap() {

@@ -1,5 +1,8 @@
 //! How long until an acknowledged event shows in a usage query: a customer of its own, one event at a time, polled until
 //! its usage has grown.
+//!
+//! Two figures: from the 2xx to the moment from which on a usage query shows the event (the start of the first that does), and how long
+//! these queries take to answer. A reader who asks waits for the second alone; how old an answer may be is the first.
 
 use super::latency::{Latencies, Percentiles};
 use crate::audit::state::Probe;
@@ -14,12 +17,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Between two events.
-const INTERVAL: Duration = Duration::from_millis(500);
+const INTERVAL: Duration = Duration::from_secs(2);
 /// Between two looks, at least: the resolution of the figure on a calm system.
 const LOOK: Duration = Duration::from_millis(10);
 /// A look is followed by so many times what it took: on a busy system looks would otherwise take a quarter of the engine, and what is
 /// measured would be the measuring. The figure is too high by as much at most.
-const PAUSE_PER_LOOK: u32 = 3;
+const PAUSE_PER_LOOK: u32 = 1;
 /// An event that does not show within this counts with this.
 const LONGEST: Duration = Duration::from_secs(30);
 
@@ -45,8 +48,10 @@ pub struct Setting {
 pub struct Seen {
     /// Events, for the audit.
     pub probe: Probe,
-    /// From the 2xx to the first usage query that shows it.
+    /// From the 2xx to the start of the first usage query that shows it.
     pub latencies: Latencies,
+    /// What each of these queries took.
+    pub answers: Latencies,
     /// By second of the run: the latency of an event acknowledged then.
     pub over_time: Vec<(Duration, Duration)>,
     /// Why it ended early.
@@ -84,17 +89,18 @@ async fn probe(setting: &Setting, start: Instant, stop: &AtomicBool, seen: &mut 
         seen.probe.acknowledged += 1;
         let acknowledged = Instant::now();
         let wanted = before + Decimal::from(seen.probe.acknowledged);
-        loop {
+        let latency = loop {
             let asked = Instant::now();
-            if requests(setting).await? >= wanted || acknowledged.elapsed() >= LONGEST {
-                break;
+            let is_shown = requests(setting).await? >= wanted;
+            seen.answers.record(asked.elapsed());
+            if is_shown || acknowledged.elapsed() >= LONGEST {
+                break asked.saturating_duration_since(acknowledged);
             }
             tokio::time::sleep((asked.elapsed() * PAUSE_PER_LOOK).max(LOOK)).await;
-        }
-        let latency = acknowledged.elapsed();
+        };
         seen.latencies.record(latency);
         seen.over_time.push((acknowledged.saturating_duration_since(start), latency));
-        tokio::time::sleep(INTERVAL.saturating_sub(latency)).await;
+        tokio::time::sleep(INTERVAL.saturating_sub(acknowledged.elapsed())).await;
     }
     Ok(())
 }

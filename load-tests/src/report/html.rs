@@ -114,7 +114,7 @@ fn freshness(result: &RunResult) -> Chart {
     let points: Vec<(f64, f64)> = over_time.map(|(at, latency)| (at.as_secs_f64(), millis(micros(*latency)))).collect();
     let lines = vec![Line { name: "one event at a time".into(), points }];
     Chart {
-        title: "Acknowledged to visible in current_usage".into(),
+        title: "Acknowledged to shown by current_usage".into(),
         unit: "ms".into(),
         scale: Scale::Logarithmic,
         lines,

@@ -72,8 +72,10 @@ pub struct Measured {
 /// How soon acknowledged events show.
 #[derive(Clone, Debug, Serialize)]
 pub struct Freshness {
-    /// Percentiles.
+    /// From the 2xx to the start of the first usage query that shows it.
     pub latency: Percentiles,
+    /// What these queries took.
+    pub answers: Percentiles,
     /// When, and how long.
     pub over_time: Vec<(Duration, Duration)>,
     /// Why probing ended early.

@@ -11,7 +11,8 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 pub fn render(result: &RunResult) -> String {
     let mut parts = vec![headline(result), phases(result).to_string(), costs(result).to_string()];
     if let Some(freshness) = &result.measured.freshness {
-        parts.push(format!("Acknowledged to visible in current_usage: {}", percentiles(&freshness.latency)));
+        parts.push(format!("Acknowledged to shown by current_usage: {}", percentiles(&freshness.latency)));
+        parts.push(format!("current_usage answered in: {}", percentiles(&freshness.answers)));
         parts.extend(freshness.error.as_ref().map(|error| format!("The freshness probe ended early: {error}")));
     }
     parts.extend(reasons(result));

@@ -111,5 +111,10 @@ fn style(tail: &str) -> ProgressStyle {
 /// The probe's part of the result.
 #[must_use]
 pub fn freshness_result(seen: &Seen) -> Freshness {
-    Freshness { latency: seen.percentiles(), over_time: seen.over_time.clone(), error: seen.error.clone() }
+    Freshness {
+        latency: seen.percentiles(),
+        answers: seen.answers.percentiles(),
+        over_time: seen.over_time.clone(),
+        error: seen.error.clone(),
+    }
 }
