@@ -1,4 +1,4 @@
-//! The commands: `run`, `audit`, `bench`, `billing`, `rating`, `chaos`, and the baseline server of `bench`.
+//! The commands: `run`, `audit`, `bench`, `billing`, `rating`, `capacity`, `chaos`, and the baseline server of `bench`.
 //!
 //! Exit status: 0 when everything is accounted for, 1 when something is not, 2 when a command could not be carried out.
 
@@ -6,6 +6,7 @@ use crate::audit::Thoroughness;
 use crate::audit::state::State;
 use crate::bench;
 use crate::billing;
+use crate::capacity;
 use crate::chaos;
 use crate::client::target::Target;
 use crate::measure::process::Root;
@@ -55,6 +56,11 @@ enum Command {
         after_help = "Example:\n  load-tests rating --tollgate target/release/tollgate --events 3000000,10000000,30000000 --report out"
     )]
     Rating(rating::RatingArgs),
+    /// What each stage costs per event on this system, where its knee is, and what other rates would need.
+    #[command(
+        after_help = "Example:\n  load-tests capacity --rate 120000 --steps 6 --duration 30s --admin-secret \"$TOLLGATE_ADMIN_SECRET\" \\\n    --pid gateway=101 --pid broker=102 --pid aggregator=103 --pid engine=104 --disk log=/data/kafka --disk store=/data/engine --report out"
+    )]
+    Capacity(capacity::CapacityArgs),
     /// Load, kill, stop, slow down and cut off a system of its own at random, and audit, bill and prove after each round.
     #[command(
         after_help = "Example:\n  load-tests chaos --tollgate target/release/tollgate --rounds 20 --seed 7 --report out"
@@ -80,8 +86,9 @@ pub struct AccessArgs {
     api_key: Option<String>,
 }
 
+/// Options of a run.
 #[derive(Debug, Args)]
-struct RunArgs {
+pub struct RunArgs {
     /// Shape of the load.
     #[arg(long, value_enum, default_value = "steady")]
     profile: Profile,
@@ -194,6 +201,7 @@ impl Cli {
             Command::Bench(args) => bench::execute(args).await,
             Command::Billing(args) => billing::execute(args).await,
             Command::Rating(args) => rating::execute(args).await,
+            Command::Capacity(args) => capacity::execute(args).await,
             Command::Chaos(args) => chaos::execute(args).await,
             Command::NullServer { batch } => {
                 bench::null_server::serve(batch).await?;
@@ -218,7 +226,12 @@ impl AccessArgs {
 }
 
 impl RunArgs {
-    fn options(&self) -> anyhow::Result<Options> {
+    /// Where reports go.
+    pub(crate) fn report_folder(&self) -> &Path {
+        &self.report
+    }
+
+    pub(crate) fn options(&self) -> anyhow::Result<Options> {
         let batch = if self.profile == Profile::Single { 1 } else { self.batch };
         if self.rate == 0 || batch == 0 || self.customers == 0 || self.duration.is_zero() {
             bail!("--rate, --batch, --customers and --duration must be above 0");

@@ -13,6 +13,7 @@
 //! - [`mod@bench`]: the fixed set of measurements, with baselines
 //! - [`billing`]: a billing run over many subscriptions, from nothing to issued invoices
 //! - [`rating`]: rating of a whole month, in this process beside an engine: the one profile that goes past HTTP
+//! - [`capacity`]: a ladder of rates, the cost of each stage, what other rates need
 //! - [`chaos`]: the crash matrix
 //! - [`system`]: a system of its own for both
 //! - [`cli`]: the commands
@@ -22,6 +23,7 @@
 pub mod audit;
 pub mod bench;
 pub mod billing;
+pub mod capacity;
 pub mod chaos;
 pub mod cli;
 pub mod client;

@@ -1,7 +1,7 @@
 //! The result of a run as one page: no script, no request, readable in light and dark and on paper.
 
 use super::result::RunResult;
-use super::svg::{Chart, Line, Scale, escape};
+use super::svg::{Across, Chart, Line, Scale, escape};
 use super::table;
 use crate::measure::exposition;
 use crate::measure::ratio::{millis, share};
@@ -9,7 +9,7 @@ use crate::measure::timeline::Second;
 use std::collections::BTreeMap;
 
 /// Colours of lines keep their distance also for people who see red and green alike.
-const STYLE: &str = "\
+pub(crate) const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--faint:#d9dee4;--good:#1a7f37;--bad:#c0392b;\
 --c0:#0b6bcb;--c1:#d9730d;--c2:#7a3eb1;--c3:#0f8a7e;--c4:#b3265e;--c5:#6b7280}\
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9ee;--paper:#14171b;--faint:#343b44;--good:#4cc26b;--bad:#ff7b6b;\
@@ -70,7 +70,7 @@ fn rates(result: &RunResult) -> Chart {
     if failed.points.iter().any(|(_, events)| *events > 0.0) {
         lines.push(failed);
     }
-    Chart { title: "Events".into(), unit: "per second".into(), scale: Scale::Linear, lines }
+    Chart { title: "Events".into(), unit: "per second".into(), scale: Scale::Linear, across: Across::Seconds, lines }
 }
 
 /// One point a second; a second without an answer is a 0, not a gap.
@@ -106,7 +106,7 @@ fn latencies(result: &RunResult) -> Chart {
         line("p99", |second| second.latency.p99),
     ];
     let title = if result.asked.closed { "Latency, from sending" } else { "Latency, from when due" };
-    Chart { title: title.into(), unit: "ms".into(), scale: Scale::Logarithmic, lines }
+    Chart { title: title.into(), unit: "ms".into(), scale: Scale::Logarithmic, across: Across::Seconds, lines }
 }
 
 fn freshness(result: &RunResult) -> Chart {
@@ -117,6 +117,7 @@ fn freshness(result: &RunResult) -> Chart {
         title: "Acknowledged to shown by current_usage".into(),
         unit: "ms".into(),
         scale: Scale::Logarithmic,
+        across: Across::Seconds,
         lines,
     }
 }
@@ -134,7 +135,7 @@ fn lag(result: &RunResult, title: &str, unit: &str, wanted: fn(&str) -> bool) ->
         lines.into_iter().map(|(name, points)| Line { name: name.to_owned(), points }).collect();
     ranked.sort_by(|a, b| highest(&b.points).total_cmp(&highest(&a.points)));
     ranked.truncate(6);
-    Chart { title: title.into(), unit: unit.into(), scale: Scale::Logarithmic, lines: ranked }
+    Chart { title: title.into(), unit: unit.into(), scale: Scale::Logarithmic, across: Across::Seconds, lines: ranked }
 }
 
 /// CPU seconds a second by process, from neighbouring samples.
@@ -149,7 +150,13 @@ fn cpu(result: &RunResult) -> Chart {
         }
     }
     let lines = lines.into_iter().map(|(name, points)| Line { name: name.to_owned(), points }).collect();
-    Chart { title: "CPU of the system".into(), unit: "cores".into(), scale: Scale::Linear, lines }
+    Chart {
+        title: "CPU of the system".into(),
+        unit: "cores".into(),
+        scale: Scale::Linear,
+        across: Across::Seconds,
+        lines,
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "plotted: 53 bits are more than a screen shows")]

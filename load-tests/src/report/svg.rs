@@ -9,7 +9,7 @@ use std::fmt::Write;
 pub struct Line {
     /// Name in the legend.
     pub name: String,
-    /// Points by rising x: seconds, value.
+    /// Points by rising x: along the axis, value.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -22,7 +22,16 @@ pub enum Scale {
     Logarithmic,
 }
 
-/// A chart of a few lines over seconds.
+/// What lies along the horizontal axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Across {
+    /// Time since a start; where nothing is known for a while, lines are broken.
+    Seconds,
+    /// A rate; lines join whatever points there are.
+    EventsPerSecond,
+}
+
+/// A chart of a few lines.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chart {
     /// Above it.
@@ -31,6 +40,8 @@ pub struct Chart {
     pub unit: String,
     /// Vertical axis.
     pub scale: Scale,
+    /// Horizontal axis.
+    pub across: Across,
     /// Lines, at most as many as there are colours (6) keep apart.
     pub lines: Vec<Line>,
 }
@@ -65,7 +76,8 @@ impl Chart {
         );
         self.grid(&frame, &mut svg);
         for (index, line) in self.lines.iter().enumerate() {
-            for stretch in line.points.chunk_by(|(before, _), (after, _)| after - before <= LONGEST_STEP) {
+            let is_joined = |before: f64, after: f64| self.across != Across::Seconds || after - before <= LONGEST_STEP;
+            for stretch in line.points.chunk_by(|(before, _), (after, _)| is_joined(*before, *after)) {
                 let points: Vec<String> =
                     stretch.iter().map(|(x, y)| format!("{:.1},{:.1}", frame.x(*x), frame.y(*y))).collect();
                 // Writing to a String cannot fail.
@@ -113,12 +125,13 @@ impl Chart {
                 tick(value)
             );
         }
+        let unit = if self.across == Across::Seconds { " s" } else { "/s" };
         let step = nice_step(frame.seconds);
         let mut second = 0.0;
         while second <= frame.seconds + step / 1_000.0 {
             let _ = write!(
                 svg,
-                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{} s</text>",
+                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}{unit}</text>",
                 frame.x(second),
                 HEIGHT - 8.0,
                 tick(second)
@@ -190,7 +203,7 @@ mod tests {
 
     fn chart(scale: Scale, points: Vec<(f64, f64)>) -> String {
         let line = Line { name: "a<b".into(), points };
-        Chart { title: "T".into(), unit: "u".into(), scale, lines: vec![line] }.render()
+        Chart { title: "T".into(), unit: "u".into(), scale, across: Across::Seconds, lines: vec![line] }.render()
     }
 
     #[test]
