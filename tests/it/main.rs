@@ -18,7 +18,6 @@ mod chaos;
 mod commands;
 mod contract;
 mod demo;
-mod docs;
 mod golden;
 mod hostile_sockets;
 mod import;
