@@ -7,10 +7,12 @@
 //! - [`services`]: how `up` puts the parts together and takes them down
 //! - [`client`]: how commands speak to the HTTP API
 //! - [`import`]: files of events, sent over HTTP
+//! - [`archive`]: closed months in files, and fees proved from them
 //! - [`demo`]: a real trace, billed
 //!
 //! It refuses to know business rules: what an event, a fee or an invoice is lives in the crates it composes.
 
+mod archive;
 mod client;
 mod command_line;
 mod configuration;

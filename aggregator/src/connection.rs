@@ -6,6 +6,7 @@
 use crate::error::StoreError;
 use crate::sql;
 use bytes::Bytes;
+use clickhouse::insert_formatted::InsertFormatted;
 use clickhouse::query::{Query, RowCursor};
 use clickhouse::{Client, Compression, RowOwned, RowRead};
 use std::fmt;
@@ -132,15 +133,24 @@ impl Connection {
     /// After an error any part of the block may be stored: see the writers' recovery.
     pub async fn insert_block(&self, table: &str, query_id: &str, chunks: Vec<Bytes>) -> Result<(), StoreError> {
         let statement = format!("INSERT INTO {} FORMAT Native", sql::identifier(table));
-        let mut client = self.client.clone().with_database(self.database()).with_setting("query_id", query_id);
-        for (name, value) in INSERT_SETTINGS {
-            client = client.with_setting(*name, *value);
-        }
-        let mut insert = client.insert_formatted_with(statement);
+        let with_id =
+            Self { client: self.client.clone().with_setting("query_id", query_id), config: self.config.clone() };
+        let mut insert = with_id.insert_with(statement, INSERT_SETTINGS);
         for chunk in chunks {
             insert.send(chunk).await?;
         }
         Ok(insert.end().await?)
+    }
+}
+
+impl Connection {
+    /// An insert in the store's database whose body is sent piece by piece.
+    pub(crate) fn insert_with(&self, statement: String, settings: &[(&str, &str)]) -> InsertFormatted {
+        let mut client = self.client.clone().with_database(self.database());
+        for (name, value) in settings {
+            client = client.with_setting(*name, *value);
+        }
+        client.insert_formatted_with(statement)
     }
 }
 

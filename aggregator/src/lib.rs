@@ -6,6 +6,7 @@
 //! - `writing`: what both writers do alike
 //! - [`extract`]: which value, text and dimensions an event has for a metric (one table of rules)
 //! - [`usage`]: what rating asks: exact quantities of any number of windows at a cut
+//! - [`transfer`]: the whole store out to files and into another
 //! - [`reads`]: single events, lists, volume, rejections, exactly the events of a fee
 //!
 //! It refuses to know prices, periods and the HTTP API. It runs unchanged against the embedded engine and a ClickHouse server:
@@ -20,6 +21,7 @@ pub mod reads;
 mod schema;
 mod sql;
 pub mod streaming;
+pub mod transfer;
 pub mod usage;
 mod writing;
 

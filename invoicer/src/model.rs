@@ -183,7 +183,8 @@ pub struct Fee {
 }
 
 /// What a fee of usage that is paid in advance is for; part of what makes it unique (I4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum PaidAhead {
     /// One event, as it was accepted.
     Event(EventId),
@@ -211,6 +212,19 @@ impl fmt::Display for PaidAhead {
             PaidAhead::Event(id) => id.fmt(f),
             PaidAhead::Carried => f.write_str(CARRIED),
         }
+    }
+}
+
+impl From<PaidAhead> for String {
+    fn from(paid: PaidAhead) -> Self {
+        paid.to_string()
+    }
+}
+
+impl TryFrom<String> for PaidAhead {
+    type Error = UnknownText;
+    fn try_from(text: String) -> Result<Self, UnknownText> {
+        text.parse()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::fees::{self, StoredFee};
 use crate::model::{FeeKind, PaidAhead};
 use aggregator::reads::PageRequest;
+use aggregator::usage::UsageWindow;
 use bigdecimal::BigDecimal;
 use catalog::billing::BillingScope;
 use catalog::{Catalog, DatabaseError};
@@ -84,18 +85,7 @@ impl FeeProver {
     /// # Errors
     /// As [`FeeProver::prove_by_id`].
     pub async fn prove(&self, fee: &StoredFee) -> Result<Proof, ProveError> {
-        let view = self.view(fee).await?;
-        match fee.kind {
-            FeeKind::Charge => {
-                let stated = stated(&view, fee)?;
-                match fee.in_advance {
-                    None => Ok(self.rater.prove(&view, &stated).await?),
-                    Some(of) => Ok(self.rater.prove_in_advance(&Arc::new(view), &stated, of.event()).await?),
-                }
-            }
-            FeeKind::Subscription => plan_fee_again(&view, fee),
-            other => Err(ProveError::NotProvable(other)),
-        }
+        prove_over(&self.rater, self.view(fee).await?, fee).await
     }
 
     /// A page of exactly the events in a fee; a fee without usage has none.
@@ -118,6 +108,35 @@ impl FeeProver {
     async fn view(&self, fee: &StoredFee) -> Result<RatingView, ProveError> {
         Ok(view_of(&self.catalog, BillingScope::Customer(fee.organization, fee.customer)).await?)
     }
+}
+
+/// Counts a fee again over any catalog and store that hold what it was made from: the installation's own, or an archive's.
+///
+/// # Errors
+/// As [`FeeProver::prove`].
+pub async fn prove_over(rater: &Rater, view: RatingView, fee: &StoredFee) -> Result<Proof, ProveError> {
+    match fee.kind {
+        FeeKind::Charge => {
+            let stated = stated(&view, fee)?;
+            match fee.in_advance {
+                None => Ok(rater.prove(&view, &stated).await?),
+                Some(of) => Ok(rater.prove_in_advance(&Arc::new(view), &stated, of.event()).await?),
+            }
+        }
+        FeeKind::Subscription => plan_fee_again(&view, fee),
+        other => Err(ProveError::NotProvable(other)),
+    }
+}
+
+/// The stretches of usage that decide a fee, also earlier ones that a recurring metric carries on; a fee without usage has none.
+///
+/// # Errors
+/// When the catalog lacks what the fee names.
+pub fn usage_behind(view: &RatingView, fee: &StoredFee) -> Result<Vec<UsageWindow>, ProveError> {
+    if fee.kind != FeeKind::Charge {
+        return Ok(Vec::new());
+    }
+    Ok(rater::windows_of_fee(view, &stated(view, fee)?)?)
 }
 
 /// What a usage fee states about itself, as the rater proves it.

@@ -43,7 +43,7 @@ pub mod what_if;
 pub mod whose_usage;
 
 pub use api::{RaterState, openapi, router};
-pub use proof::{FeeToProve, Figures, Proof, ProofError, Since};
+pub use proof::{FeeToProve, Figures, Proof, ProofError, Since, windows_of_fee};
 pub use rate::{RateError, Rater};
 pub use rated::{Line, RateProblem, RatedCharge, RatedItem, RatingItem};
 pub use view::{RatingView, ViewError};

@@ -16,7 +16,7 @@ use crate::usage::{EventRules, UsageEvent, from_events};
 use crate::view::{RatableCharge, RatablePlan, RatingView, ViewError};
 use crate::whose_usage::metric_usage;
 use aggregator::reads::PageRequest;
-use aggregator::usage::{EventOfFee, Measure, MetricScope, UsageQuery};
+use aggregator::usage::{EventOfFee, Measure, MetricScope, UsageQuery, UsageWindow};
 use domain::event::StoredEvent;
 use domain::identity::{Content, EventId, content_hash, fingerprint_term};
 use domain::ids::{ChargeId, PlanId};
@@ -179,6 +179,14 @@ impl Rater {
         self.store().stream_events_in(&query, |event| events.push(usage_event(&event))).await?;
         Ok(events)
     }
+}
+
+/// The stretches of usage that decide a fee.
+///
+/// # Errors
+/// When the catalog lacks what the fee names.
+pub fn windows_of_fee(view: &RatingView, fee: &FeeToProve) -> Result<Vec<UsageWindow>, ProofError> {
+    Ok(Case::new(view, fee)?.query.windows)
 }
 
 /// An event with its fingerprint term computed from its columns.

@@ -2,6 +2,7 @@
 
 mod aggregator;
 mod api;
+mod archive;
 mod bill;
 mod check_config;
 mod check_ledger;
@@ -12,6 +13,7 @@ mod import;
 mod prove;
 mod rater;
 mod service;
+mod store;
 mod topic;
 mod up;
 
@@ -42,6 +44,8 @@ enum Command {
     Bill(Box<bill::BillCommand>),
     Import(Box<import::ImportCommand>),
     Prove(Box<prove::ProveCommand>),
+    Store(store::StoreCommand),
+    Archive(Box<archive::ArchiveCommand>),
     CheckConfig(Box<check_config::CheckConfigCommand>),
     CheckLedger(Box<check_ledger::CheckLedgerCommand>),
     Demo(Box<demo::DemoCommand>),
@@ -63,6 +67,8 @@ impl CommandLine {
             Command::Bill(command) => on_runtime(command.run()),
             Command::Import(command) => on_runtime(command.run()),
             Command::Prove(command) => on_runtime(command.run()),
+            Command::Store(command) => on_runtime(command.run()),
+            Command::Archive(command) => on_runtime(command.run()),
             Command::CheckConfig(command) => on_runtime(command.run()),
             Command::CheckLedger(command) => on_runtime(command.run()),
             Command::Topic(command) => on_runtime(command.run()),

@@ -20,11 +20,13 @@ mod kafka_sink;
 mod log_routes;
 mod operations;
 mod purpose;
+mod scratch;
 mod server;
 mod signals;
 
 pub use access::Access;
 pub use purpose::{Purpose, Service};
+pub use scratch::ScratchStore;
 pub use signals::Signals;
 
 use crate::configuration::Configuration;

@@ -76,9 +76,18 @@ fn a_directory_without_data_is_not_made_by_a_command_that_only_reads() {
 fn every_command_has_help_with_an_example() {
     let help = told(&output(&mut tollgate(&["--help"])));
     let services = ["gateway", "aggregator", "rater", "api"];
-    for command in
-        services.into_iter().chain(["up", "engine", "bill", "import", "prove", "check-config", "topic", "demo"])
-    {
+    for command in services.into_iter().chain([
+        "up",
+        "engine",
+        "bill",
+        "import",
+        "prove",
+        "archive",
+        "store",
+        "check-config",
+        "topic",
+        "demo",
+    ]) {
         assert!(help.contains(command), "{help}");
         let text = told(&output(&mut tollgate(&[command, "--help"])));
         assert!(text.contains("Example") && text.contains(&format!("tollgate {command}")), "{text}");

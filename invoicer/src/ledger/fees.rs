@@ -10,6 +10,7 @@ use domain::money::{Currency, MinorUnits};
 use domain::position::Cut;
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::HashMap;
@@ -29,8 +30,8 @@ pub struct FeeFilter {
     pub payment: Option<FeePayment>,
 }
 
-/// A fee as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A fee as it is stored, and as archives hold it: a new member must be optional there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredFee {
     /// Its id.
     pub id: FeeId,
@@ -135,6 +136,24 @@ pub async fn list(
     let count = format!("SELECT COUNT(*) AS total FROM fees WHERE {condition}");
     let total = query_with(count, &values).fetch_one(connection).await?.try_get("total")?;
     Ok((rows.iter().map(fee_of).collect::<Result<_, _>>()?, total))
+}
+
+/// Up to `limit` fees of all organizations, beyond `after`, that stand on an issued invoice and whose periods ended in `(from, until]`; by id.
+///
+/// # Errors
+/// As the database.
+pub async fn issued_and_ended(
+    connection: &mut AnyConnection,
+    (from, until): (Timestamp, Timestamp),
+    after: FeeId,
+    limit: i64,
+) -> Result<Vec<StoredFee>, LedgerError> {
+    let sql = format!(
+        "{SELECT} JOIN invoices i ON i.id = f.invoice_id WHERE f.id > $1 AND f.period_end > $2 AND f.period_end <= $3 \
+         AND i.status <> 'draft' ORDER BY f.id LIMIT $4"
+    );
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(after.to_string()).bind(from.0).bind(until.0).bind(limit);
+    query.fetch_all(connection).await?.iter().map(fee_of).collect()
 }
 
 /// One fee of an organization.
