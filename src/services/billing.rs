@@ -81,6 +81,11 @@ impl Billing {
         });
     }
 
+    /// For who only shows them.
+    pub(super) fn runs(&self) -> BillingRuns {
+        self.runs.clone()
+    }
+
     /// The catalog's routes with billing behind them: clocks that move, organizations that are wiped, add-ons, changes.
     pub(super) fn taking_part_in(&self, mut catalog: CatalogState) -> CatalogState {
         catalog.clock_moved.push(Arc::new(self.runs.clone()));

@@ -10,6 +10,7 @@ use super::event_store::{EventStoreServer, engine_problem};
 use super::ingestion::{Ingestion, StoreAtHand};
 use super::operations::Readiness;
 use super::purpose::Purpose;
+use super::status::{self, Source};
 use super::{documentation, log_routes};
 use crate::configuration::Configuration;
 use crate::data_directory::DataDirectory;
@@ -21,6 +22,7 @@ use catalog::{Catalog, Database};
 use engine::EngineState;
 use http_api::{AuthState, Secret, SharedClock, SystemClock};
 use ingest_gateway::GatewayState;
+use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -131,6 +133,17 @@ impl Parts {
             async move { database.ping().await.map_err(|fault| fault.to_string()) }
         });
         billing.add_checks(readiness);
+    }
+
+    /// The page that shows how all parts are.
+    pub(super) fn status(
+        &self,
+        readiness: Arc<Readiness>,
+        metrics: Option<PrometheusHandle>,
+        streaming: bool,
+    ) -> Router {
+        let runs = self.billing.as_ref().map(Billing::runs);
+        status::router(Source { purpose: self.purpose, streaming, readiness, metrics, auth: self.auth.clone(), runs })
     }
 
     /// The routers of all parts as one, with request ids and logs around them.

@@ -23,6 +23,7 @@ mod purpose;
 mod scratch;
 mod server;
 mod signals;
+mod status;
 
 pub use access::Access;
 pub use purpose::{Purpose, Service};
@@ -103,7 +104,8 @@ impl Services {
         let mut readiness = Readiness::default();
         parts.add_checks(&mut readiness);
         let readiness = Arc::new(readiness);
-        let router = parts.router(operations::router(readiness.clone(), metrics, &url));
+        let status = parts.status(readiness.clone(), metrics.clone(), configuration.kafka.is_some());
+        let router = parts.router(operations::router(readiness.clone(), metrics, &url).merge(status));
         // Before the first answer: who sees us ready finds us here.
         if let Some((directory, event_store)) = directory.as_ref().zip(event_store.as_ref()) {
             Running { pid: std::process::id(), url: url.clone(), engine: event_store.access() }
