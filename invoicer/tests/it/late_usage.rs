@@ -1,7 +1,8 @@
 //! What came late stands on one invoice, whatever is taken back and made again afterwards.
 
-use super::support::{Installation, Tenant, text};
+use super::support::{Installation, Tenant, at, everything, text};
 use axum::http::StatusCode;
+use invoicer::Unobserved;
 use serde_json::{Value, json};
 
 const LATE: (&str, &str, &str, &str, &str) = ("ada", "", "calls", "2026-05-06T00:00:00Z", "{}");
@@ -148,5 +149,27 @@ async fn an_adjustment_on_a_draft_is_not_made_again_by_the_next_run() {
     }
     let all = billed(&[("adjustment", "10"), ("adjustment", "10"), ("adjustment", "10"), ("charge", "10")]);
     assert_eq!(tenant.calls_of_may().await, all);
+    tenant.holds().await;
+}
+
+#[tokio::test]
+async fn late_usage_that_cannot_be_rated_is_named_by_each_run_until_it_can() {
+    let installation = Installation::start().await;
+    let tenant = installation.organization("Acme", false).await;
+    let plan = tenant.plan().await;
+    let (_, subscription) = tenant.subscriber("ada", &plan, "2026-05-01T00:00:00Z").await;
+    installation.bill("2026-06-01T00:00:00Z").await;
+    // Prices times this pass 64 bits of cents.
+    let huge = r#"{"gb": 99999999999999999999}"#;
+    tenant.send(&[("ada", "", "gigabytes", "2026-05-06T00:00:00Z", huge)]).await;
+    for as_of in ["2026-07-01T00:00:00Z", "2026-08-01T00:00:00Z"] {
+        let ended = installation.runs.run_to_end(everything(as_of), &Unobserved).await.unwrap();
+        let error = ended.error.unwrap_or_else(|| panic!("{as_of}: late usage was left out without a word"));
+        assert!(error.contains("late usage") && error.contains(&subscription), "{error}");
+    }
+    installation.writer.void(tenant.organization, "e-0", at("2026-08-02T00:00:00Z")).await.unwrap();
+    tenant.send(&[LATE]).await;
+    installation.bill("2026-09-01T00:00:00Z").await;
+    assert_eq!(tenant.calls_of_may().await, billed(&[("adjustment", "10"), ("charge", "0")]));
     tenant.holds().await;
 }
