@@ -10,12 +10,13 @@
 //! when the request came: of two at one instant one wins and the other is 409. Each is written to the audit log in its own transaction.
 
 use crate::api::InvoiceRecord;
+use crate::ledger::adjusted::adjusted_stretches;
 use crate::ledger::drafts::{self, ReworkedDraft};
 use crate::ledger::invoices::{self, StoredInvoice};
 use crate::ledger::write::BatchContext;
 use crate::ledger::{LedgerError, credit_notes, funds, runs, states, tally, wallets};
 use crate::model::{FeeKind, InvoiceKind, InvoiceStatus};
-use crate::run::rework::{Rework, rework_all};
+use crate::run::rework::{Rework, rework_all, subscriptions_on};
 use crate::run::{BillingRuns, RunError};
 use catalog::audit::{Change, written_down};
 use catalog::{DatabaseError, WriteTransaction};
@@ -124,8 +125,11 @@ impl BillingRuns {
         };
         let rated = invoice.fees.iter().any(|fee| fee.kind == FeeKind::Charge);
         let cut = if rated { self.inputs().cut().await.map_err(RunError::from)? } else { Cut::direct(0) };
+        let mut connection = self.database().pool().acquire().await.map_err(DatabaseError::from)?;
+        let adjusted = adjusted_stretches(&mut connection, &subscriptions_on(std::iter::once(&invoice))).await?;
+        drop(connection);
         let draft = Rework { organization, invoice: invoice.clone(), issued_at, due_date, issue };
-        let reworked = rework_all(self.inputs(), &world, &cut, vec![draft]).await?;
+        let reworked = rework_all(self.inputs(), &world, &cut, &adjusted, vec![draft]).await?;
         let Some((_, outcome)) = reworked.into_iter().next() else { return Err(changed_meanwhile()) };
         let reworked = outcome.map_err(|why| ActionError::NotReworked(why.to_string()))?;
         self.write_reworked(&cut, &invoice, reworked, now).await

@@ -118,11 +118,11 @@ pub fn commitment_fee(
 ///
 /// # Errors
 /// Past 64 bits, or when the fee's properties cannot be read.
-pub fn refilled(stored: &StoredFee, before: &[StoredFee], usage: &[(i64, Fee)]) -> Result<Fee, RefillError> {
+pub fn refilled(stored: &StoredFee, before: &[&StoredFee], usage: &[(i64, Fee)]) -> Result<Fee, RefillError> {
     let mut properties: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&stored.properties)?;
     let mut filling: Filling = serde_json::from_str(&stored.properties)?;
     let inside = |subscription, from| subscription == stored.subscription && (stored.from..stored.to).contains(&from);
-    let rated_anew = |fee: &&StoredFee| fee.kind == FeeKind::Charge && fee.in_advance.is_none();
+    let rated_anew = |fee: &&&StoredFee| fee.kind == FeeKind::Charge && fee.in_advance.is_none();
     let old = before.iter().filter(rated_anew).filter(|fee| inside(fee.subscription, fee.from));
     let new = usage.iter().map(|(_, fee)| fee).filter(|fee| inside(fee.subscription, fee.from));
     let changes = old.map(|fee| MinorUnits(-fee.amount.0)).chain(new.map(|fee| fee.amount));

@@ -7,6 +7,7 @@ use domain::ids::{OrganizationId, SubscriptionId};
 use domain::position::Cut;
 use domain::time::Timestamp;
 use sqlx::{AnyConnection, Row};
+use std::collections::HashSet;
 
 /// The oldest cut up to which the usage of any of these subscriptions was looked at, and the end of the newest stretch of it that is
 /// billed; absent when none was ever billed.
@@ -35,7 +36,8 @@ pub async fn looked_at(
     Ok(Some((serde_json::from_str(row.try_get("positions")?)?, Timestamp(until))))
 }
 
-/// Usage fees and adjustments of these subscriptions on issued invoices, those of one subscription oldest first.
+/// What was billed for the usage of these subscriptions for good: fees on issued invoices; then adjustments, oldest first. Of these
+/// also those on drafts, and those taken back with an invoice that may still be made again: who takes an invoice back gives up its lines.
 ///
 /// # Errors
 /// As the database.
@@ -45,12 +47,39 @@ pub async fn issued_usage(
 ) -> Result<Vec<StoredFee>, LedgerError> {
     let sql = |list: &str| {
         format!(
-            "{SELECT} WHERE f.subscription_id IN ({list}) AND f.fee_type IN ('charge', 'adjustment') AND f.in_advance IS NULL AND f.voided = 0
-                 AND f.invoice_id IN (SELECT id FROM invoices WHERE status IN ('finalized', 'paid'))
-             ORDER BY f.created_at, f.id"
+            "{SELECT} WHERE f.subscription_id IN ({list}) AND f.in_advance IS NULL AND (
+                 f.fee_type = 'charge' AND f.voided = 0
+                     AND f.invoice_id IN (SELECT id FROM invoices WHERE status IN ('finalized', 'paid'))
+                 OR {STANDING_ADJUSTMENT})
+             ORDER BY CASE f.fee_type WHEN 'charge' THEN 0 ELSE 1 END, f.created_at, f.id"
         )
     };
     rows_in(connection, subscriptions, sql).await?.iter().map(fee_of).collect()
+}
+
+/// An adjustment that is billed, or comes back when its invoice is made again; made again, its copy is the one.
+const STANDING_ADJUSTMENT: &str = "f.fee_type = 'adjustment' AND (f.voided = 0
+    OR NOT EXISTS (SELECT 1 FROM invoices again WHERE again.regenerated_from = f.invoice_id))";
+
+/// The stretches of these subscriptions that are adjusted, by their first instants.
+///
+/// # Errors
+/// As the database.
+pub async fn adjusted_stretches(
+    connection: &mut AnyConnection,
+    subscriptions: &[SubscriptionId],
+) -> Result<HashSet<(SubscriptionId, Timestamp)>, LedgerError> {
+    let sql = |list: &str| {
+        format!(
+            "SELECT DISTINCT f.subscription_id, f.period_start FROM fees f
+             WHERE f.subscription_id IN ({list}) AND f.in_advance IS NULL AND {STANDING_ADJUSTMENT}"
+        )
+    };
+    let rows = rows_in(connection, subscriptions, sql).await?;
+    let stretch = |row: &sqlx::any::AnyRow| {
+        Ok((SubscriptionId(super::read_uuid(row, "subscription_id")?), Timestamp(row.try_get("period_start")?)))
+    };
+    rows.iter().map(stretch).collect()
 }
 
 /// The cuts at which usage on an organization's issued invoices was rated, each with the end of the newest stretch of it.

@@ -16,7 +16,7 @@ use domain::money::MinorUnits;
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A draft as it is to be from now on: issued, or a draft still.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct ReworkedDraft {
     pub organization: OrganizationId,
     /// The draft as it was read.
     pub draft: StoredInvoice,
+    /// Usage fees among its own that stay as they are: see [`crate::run::rework`].
+    pub settled: HashSet<FeeId>,
     /// Draft, finalized, or paid when nothing is due.
     pub status: InvoiceStatus,
     /// When it is issued.
@@ -48,7 +50,11 @@ pub struct ReworkedDraft {
 impl ReworkedDraft {
     /// The fees that stay as they are; the others are in `anew`.
     pub fn kept(&self) -> impl Iterator<Item = &StoredFee> {
-        self.draft.fees.iter().filter(|fee| !is_reworked(fee))
+        self.draft.fees.iter().filter(|fee| !is_reworked(fee) || self.settled.contains(&fee.id))
+    }
+
+    fn replaced(&self) -> impl Iterator<Item = &StoredFee> {
+        self.draft.fees.iter().filter(|fee| is_reworked(fee) && !self.settled.contains(&fee.id))
     }
 
     fn issuer(&self) -> Issuer {
@@ -174,15 +180,12 @@ async fn replace_fees(
     context: &BatchContext,
     drafts: &[ReworkedDraft],
 ) -> Result<(), LedgerError> {
-    let list = placeholders(0, drafts.len());
-    let sql = format!(
-        "DELETE FROM fees WHERE fee_type IN ('charge', 'commitment') AND in_advance IS NULL AND invoice_id IN ({list})"
-    );
-    let mut query = sqlx::query(AssertSqlSafe(sql));
-    for reworked in drafts {
-        query = query.bind(reworked.draft.id.to_string());
+    let replaced: Vec<FeeId> = drafts.iter().flat_map(ReworkedDraft::replaced).map(|fee| fee.id).collect();
+    for some in replaced.chunks(LISTED_AT_ONCE) {
+        let sql = format!("DELETE FROM fees WHERE id IN ({})", placeholders(0, some.len()));
+        let query = sqlx::query(AssertSqlSafe(sql));
+        some.iter().fold(query, |query, id| query.bind(id.to_string())).execute(&mut *connection).await?;
     }
-    query.execute(&mut *connection).await?;
     let mut rows = Vec::new();
     for reworked in drafts {
         let owner = FeeOwner {

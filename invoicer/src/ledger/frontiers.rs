@@ -35,6 +35,8 @@ pub struct FrontierMove {
     pub after: Option<Frontier>,
     /// Where it stands then.
     pub to: Frontier,
+    /// Whether all that came late up to the run's cut is billed with it; else it is looked for again from where it was looked for last.
+    pub late_is_billed: bool,
 }
 
 /// Frontiers of many subscriptions.
@@ -102,7 +104,8 @@ pub async fn advance(
         columns: "subscription_id, part, chain, organization_id, starts_at, until_at, moved_from, cut_id",
         // A first move has no moved_from: it never equals, so it never overwrites what another run wrote first.
         tail: "ON CONFLICT (subscription_id, part, chain) DO UPDATE
-               SET until_at = excluded.until_at, moved_from = excluded.moved_from, cut_id = excluded.cut_id
+               SET until_at = excluded.until_at, moved_from = excluded.moved_from,
+                   cut_id = CASE excluded.cut_id WHEN '' THEN billing_frontiers.cut_id ELSE excluded.cut_id END
                WHERE billing_frontiers.until_at = excluded.moved_from",
     };
     let rows = moves.iter().map(|(key, step)| row_of(key, step, cut_id)).collect();
@@ -119,7 +122,7 @@ fn row_of(key: &FrontierKey, step: &FrontierMove, cut_id: &str) -> Vec<Cell> {
         Cell::Int(step.to.starts_at.0),
         Cell::Int(step.to.until.0),
         Cell::MaybeInt(step.after.map(|frontier| frontier.until.0)),
-        Cell::Text(cut_id.to_owned()),
+        Cell::Text(if step.late_is_billed { cut_id.to_owned() } else { String::new() }),
     ]
 }
 

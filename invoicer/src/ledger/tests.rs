@@ -94,7 +94,7 @@ fn invoice(organization: OrganizationId, subscription: SubscriptionId, month: i6
     let first = Timestamp(1000);
     let after = (month > 1).then_some(Frontier { starts_at: first, until: from });
     let key = FrontierKey { subscription, part: Part::Usage, chain: Chain::Main };
-    let step = FrontierMove { organization, after, to: Frontier { starts_at: first, until: to } };
+    let step = FrontierMove { organization, after, to: Frontier { starts_at: first, until: to }, late_is_billed: true };
     NewInvoice { invoice, moves: vec![(key, step)], completes: 1 }
 }
 

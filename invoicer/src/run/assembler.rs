@@ -177,7 +177,9 @@ impl Assembler {
         let mut moves = Vec::with_capacity(planned.lines.len());
         for line in &planned.lines {
             let due = &line.due;
-            let step = FrontierMove { organization: planned.organization, after: due.after, to: due.frontier() };
+            let (organization, to) = (planned.organization, due.frontier());
+            let late_is_billed = !self.late.unrated.contains(&due.subscription);
+            let step = FrontierMove { organization, after: due.after, to, late_is_billed };
             moves.push((FrontierKey::from(due), step));
             if due.part == Part::Usage {
                 moves.extend(self.late.looked_at.remove(&due.subscription).unwrap_or_default());

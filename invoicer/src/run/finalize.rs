@@ -4,9 +4,10 @@
 use super::RunError;
 use super::execute::Execution;
 use super::progress::Done;
-use super::rework::{Rework, rework_all};
+use super::rework::{Rework, rework_all, subscriptions_on};
 use super::write::done_kind;
 use crate::inputs::World;
+use crate::ledger::adjusted::adjusted_stretches;
 use crate::ledger::drafts::{self, ReworkedDraft};
 use crate::ledger::invoices::StoredInvoice;
 use crate::ledger::{LedgerError, tally};
@@ -63,9 +64,12 @@ async fn rated_anew(
         issue: true,
         invoice,
     };
+    let subscriptions = subscriptions_on(open.iter().map(|(_, invoice)| invoice));
+    let adjusted = adjusted_stretches(&mut *execution.shared.connection().await?, &subscriptions).await?;
     let drafts = open.into_iter().map(as_planned).collect();
+    let inputs = execution.shared.inputs.as_ref();
     let mut finalized = Vec::new();
-    for (id, outcome) in rework_all(execution.shared.inputs.as_ref(), world, &execution.cut, drafts).await? {
+    for (id, outcome) in rework_all(inputs, world, &execution.cut, &adjusted, drafts).await? {
         match outcome {
             Ok(draft) => finalized.push(draft),
             Err(why) => {

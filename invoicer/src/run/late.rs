@@ -3,7 +3,8 @@
 //!
 //! How far a subscription has been looked at stands with how far its usage is billed: the cut of the run that moved it. Only
 //! what changed since is looked at, and only stretches on issued invoices; drafts are rated again anyway. The difference is taken
-//! to the newest adjustment of a line, so what was adjusted once is not adjusted twice.
+//! to the newest adjustment of a line, so what was adjusted once is not adjusted twice. What cannot be rated is named by the run, and by each
+//! later one of its subscription until it can.
 //!
 //! What came late for a subscription that has ended (also by a change of plan) stands on the next invoice of its customer in its
 //! currency. A customer without any has no such invoice: what came late is listed, and billed once there is one.
@@ -28,13 +29,15 @@ use rater::advance::{AdvancePayers, is_billed_already};
 use rater::late::{AdjustedStretch, Adjustment, BilledStretch};
 use rater::{Figures, RatingItem};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Adjustments of a run.
 #[derive(Debug, Default)]
 pub(super) struct LateUsage {
     /// By whose next invoice they stand on.
     pub(super) fees: HashMap<SubscriptionId, Vec<Fee>>,
+    /// Of whom some of it cannot be rated: looked for again by the next run.
+    pub(super) unrated: HashSet<SubscriptionId>,
     /// How far ended subscriptions were looked at, by whose invoice that is noted with.
     pub(super) looked_at: HashMap<SubscriptionId, Vec<(FrontierKey, FrontierMove)>>,
 }
@@ -75,12 +78,12 @@ pub(super) async fn usage(
     due.extend(ended.iter().map(|one| one.subscription));
     due.sort_unstable();
     let mut late = LateUsage::default();
-    changed_since(execution, world, &due, &mut late.fees).await?;
+    changed_since(execution, world, &due, &mut late).await?;
     for one in &ended {
         let fees = late.fees.remove(&one.subscription).unwrap_or_default();
         late.fees.entry(one.carrier).or_default().extend(fees);
     }
-    late.looked_at = looked_at(execution, world, &ended).await?;
+    late.looked_at = looked_at(execution, world, &ended, &late.unrated).await?;
     Ok(late)
 }
 
@@ -108,6 +111,7 @@ async fn looked_at(
     execution: &Execution<'_>,
     world: &World,
     ended: &[Ended],
+    unrated: &HashSet<SubscriptionId>,
 ) -> Result<HashMap<SubscriptionId, Vec<(FrontierKey, FrontierMove)>>, RunError> {
     let ids: Vec<SubscriptionId> = ended.iter().map(|one| one.subscription).collect();
     let billed = frontiers::read_of(&mut *execution.shared.connection().await?, &ids).await?;
@@ -119,7 +123,8 @@ async fn looked_at(
         for chain in [Chain::Backlog, Chain::Main] {
             let Some(frontier) = all.get(Part::Usage, chain) else { continue };
             let key = FrontierKey { subscription: one.subscription, part: Part::Usage, chain };
-            let stays = FrontierMove { organization: known.organization, after: Some(frontier), to: frontier };
+            let (organization, late_is_billed) = (known.organization, !unrated.contains(&one.subscription));
+            let stays = FrontierMove { organization, after: Some(frontier), to: frontier, late_is_billed };
             moves.entry(one.carrier).or_default().push((key, stays));
         }
     }
@@ -131,9 +136,9 @@ async fn changed_since(
     execution: &mut Execution<'_>,
     world: &World,
     due: &[SubscriptionId],
-    late: &mut HashMap<SubscriptionId, Vec<Fee>>,
+    late: &mut LateUsage,
 ) -> Result<(), RunError> {
-    taken_back(execution, world, due, late).await?;
+    taken_back(execution, world, due, &mut late.fees).await?;
     let mut connection = execution.shared.connection().await?;
     let Some((looked_at, closed_until)) = adjusted::looked_at(&mut connection, due).await? else { return Ok(()) };
     drop(connection);
@@ -205,12 +210,7 @@ fn given_back(fee: &StoredFee) -> Result<Fee, LedgerError> {
     })
 }
 
-fn add(
-    execution: &mut Execution<'_>,
-    stretch: &Closed,
-    rated: AdjustedStretch,
-    late: &mut HashMap<SubscriptionId, Vec<Fee>>,
-) {
+fn add(execution: &mut Execution<'_>, stretch: &Closed, rated: AdjustedStretch, late: &mut LateUsage) {
     let subscription = rated.item.subscription;
     match rated.lines {
         Ok(lines) => {
@@ -218,9 +218,12 @@ fn add(
             let in_advance = |line: &Adjustment| line.rated.as_ref().is_some_and(is_billed_already);
             let fees =
                 lines.into_iter().filter(|line| !in_advance(line)).filter_map(|line| adjustment_fee(stretch, line));
-            late.entry(subscription).or_default().extend(fees);
+            late.fees.entry(subscription).or_default().extend(fees);
         }
-        Err(why) => execution.problems.note(format_args!("late usage of subscription {subscription}"), why),
+        Err(why) => {
+            late.unrated.insert(subscription);
+            execution.problems.note(format_args!("late usage of subscription {subscription}"), why);
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Drafts rated again: the usage on them at a newer cut, commitments filled up again, taxes as the catalog says now. Pure but for
 //! the question to the rater.
+//!
+//! Usage that was adjusted stays as it was first billed, at its first cut: an invoice that was taken back is made again while the adjustment
+//! of what came late stands on another one. Rated at a newer cut it would hold the late events too.
 
 use super::RunError;
 use super::terms::applied_taxes;
@@ -38,6 +41,9 @@ pub(crate) enum NotReworked {
     Commitment(#[from] RefillError),
 }
 
+/// Stretches whose usage was adjusted after it was billed, by their first instants.
+pub(crate) type AdjustedStretches = HashSet<(SubscriptionId, Timestamp)>;
+
 /// A draft to be rated again, and what becomes of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Rework {
@@ -56,9 +62,10 @@ pub(crate) async fn rework_all(
     inputs: &dyn BillingInputs,
     world: &World,
     cut: &Cut,
+    adjusted: &AdjustedStretches,
     drafts: Vec<Rework>,
 ) -> Result<Vec<(InvoiceId, Result<ReworkedDraft, NotReworked>)>, RunError> {
-    let usage: Vec<_> = drafts.iter().map(|draft| usage_on(&world.view, &draft.invoice)).collect();
+    let usage: Vec<_> = drafts.iter().map(|draft| usage_on(&world.view, &draft.invoice, adjusted)).collect();
     let items: Vec<RatingItem> = usage.iter().flatten().flatten().map(|(_, item)| item.clone()).collect();
     let mut rated = match items.is_empty() {
         true => Vec::new().into_iter(),
@@ -71,7 +78,7 @@ pub(crate) async fn rework_all(
         let outcome = match usage {
             Ok(usage) => {
                 let stretches: Vec<RatedItem> = rated.by_ref().take(usage.len()).collect();
-                rework(&mut maker, &world.terms, draft, &usage, stretches)
+                rework(&mut maker, &world.terms, draft, adjusted, &usage, stretches)
             }
             Err(why) => Err(why.into()),
         };
@@ -80,13 +87,25 @@ pub(crate) async fn rework_all(
     Ok(reworked)
 }
 
-/// The stretches of usage on a draft, as they were billed, each with the line its first fee stands on.
-fn usage_on(view: &RatingView, invoice: &StoredInvoice) -> Result<Vec<(i64, RatingItem)>, ViewError> {
+/// The subscriptions whose usage is on drafts.
+pub(crate) fn subscriptions_on<'a>(drafts: impl Iterator<Item = &'a StoredInvoice>) -> Vec<SubscriptionId> {
+    let mut subscriptions: Vec<_> = drafts.flat_map(|draft| &draft.fees).filter_map(usage_of).collect();
+    subscriptions.sort_unstable();
+    subscriptions.dedup();
+    subscriptions
+}
+
+/// The stretches of usage on a draft that are rated again, as they were billed, each with the line its first fee stands on.
+fn usage_on(
+    view: &RatingView,
+    invoice: &StoredInvoice,
+    adjusted: &AdjustedStretches,
+) -> Result<Vec<(i64, RatingItem)>, ViewError> {
     let mut seen: HashSet<(SubscriptionId, Timestamp)> = HashSet::new();
     let mut items = Vec::new();
     for fee in &invoice.fees {
         let Some(subscription) = usage_of(fee) else { continue };
-        if !seen.insert((subscription, fee.from)) {
+        if is_settled(fee, adjusted) || !seen.insert((subscription, fee.from)) {
             continue;
         }
         let period = period_of_fee(view, fee, subscription)?;
@@ -100,10 +119,15 @@ fn usage_of(fee: &StoredFee) -> Option<SubscriptionId> {
     if fee.kind == FeeKind::Charge && fee.in_advance.is_none() { fee.subscription } else { None }
 }
 
+fn is_settled(fee: &StoredFee, adjusted: &AdjustedStretches) -> bool {
+    usage_of(fee).is_some_and(|subscription| adjusted.contains(&(subscription, fee.from)))
+}
+
 fn rework(
     maker: &mut ChargeFees,
     terms: &BillingTerms,
     draft: Rework,
+    adjusted: &AdjustedStretches,
     usage: &[(i64, RatingItem)],
     rated: Vec<RatedItem>,
 ) -> Result<ReworkedDraft, NotReworked> {
@@ -112,24 +136,27 @@ fn rework(
     for ((line, _), stretch) in usage.iter().zip(rated) {
         anew.extend(fees_of(maker, stretch)?.into_iter().map(|fee| (*line, fee)));
     }
+    let (kept, replaced): (Vec<&StoredFee>, Vec<&StoredFee>) =
+        invoice.fees.iter().partition(|fee| !is_reworked(fee) || is_settled(fee, adjusted));
     for fee in invoice.fees.iter().filter(|fee| fee.kind == FeeKind::Commitment) {
-        let filled = refilled(fee, &invoice.fees, &anew)?;
+        let filled = refilled(fee, &replaced, &anew)?;
         anew.push((fee.line, filled));
     }
     for (_, fee) in &mut anew {
         fee.taxes = applied_taxes(terms, organization, invoice.customer, fee)?;
     }
-    let kept = || invoice.fees.iter().filter(|fee| !is_reworked(fee));
-    let amounts = kept().map(|fee| fee.amount).chain(anew.iter().map(|(_, fee)| fee.amount));
+    let amounts = kept.iter().map(|fee| fee.amount).chain(anew.iter().map(|(_, fee)| fee.amount));
     let subtotal = amounts.into_iter().try_fold(MinorUnits::ZERO, MinorUnits::plus)?;
     // Without coupons: these are taken off when it is written.
     let none = Quantity::ZERO;
-    let taxed = kept().map(|fee| Taxed { amount: fee.amount, coupons: &none, taxes: &fee.taxes });
+    let taxed = kept.iter().map(|fee| Taxed { amount: fee.amount, coupons: &none, taxes: &fee.taxes });
     let taxes = taxes_of(taxed.chain(anew.iter().map(|(_, fee)| Taxed::fee(fee))))?;
     let total = subtotal.plus(taxes.amount)?;
+    let settled = kept.iter().filter(|fee| is_settled(fee, adjusted)).map(|fee| fee.id).collect();
     let status = if issue { status_at(issued_at, issued_at, total) } else { InvoiceStatus::Draft };
     Ok(ReworkedDraft {
         organization,
+        settled,
         status,
         issued_at,
         due_date,

@@ -8,6 +8,7 @@ mod credit_notes;
 mod disturbed;
 mod in_advance;
 mod killed;
+mod late_usage;
 #[cfg(feature = "pdf")]
 mod pages;
 mod payments;
