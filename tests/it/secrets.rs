@@ -21,8 +21,8 @@ fn a_check_that_fails_everywhere_tells_no_password() {
             .env("TOLLGATE_ADMIN_SECRET", ADMIN_SECRET)
             .env("TOLLGATE_DATABASE_URL", database)
             .env("TOLLGATE_CLICKHOUSE_PASSWORD", CLICKHOUSE_PASSWORD)
-            .env("TOLLGATE_KAFKA_SECURITY", "sasl_plaintext")
-            .env("TOLLGATE_KAFKA_SASL_MECHANISM", "PLAIN")
+            .env("TOLLGATE_KAFKA_SECURITY_PROTOCOL", "sasl_plaintext")
+            .env("TOLLGATE_KAFKA_SASL_MECHANISM", "SCRAM-SHA-512")
             .env("TOLLGATE_KAFKA_SASL_USERNAME", "tollgate")
             .env("TOLLGATE_KAFKA_SASL_PASSWORD", KAFKA_PASSWORD),
     );
