@@ -48,7 +48,8 @@ fn new_invoice(organization: OrganizationId) -> NewInvoice {
         total: MinorUnits(1500),
     };
     let key = FrontierKey { subscription, part: Part::Usage, chain: Chain::Main };
-    let step = FrontierMove { organization, after: None, to: Frontier { starts_at: from, until: to } };
+    let to = Frontier { starts_at: from, until: to };
+    let step = FrontierMove { organization, after: None, to, late_is_billed: true };
     NewInvoice { invoice, moves: vec![(key, step)], completes: 1 }
 }
 

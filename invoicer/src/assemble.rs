@@ -66,7 +66,7 @@ pub struct PlannedInvoice {
     pub due_date: Timestamp,
     /// Up to when its organization is billed: issued later than that, it is a draft.
     pub as_of: Timestamp,
-    /// What is on it, by subscription (the oldest first), flat fee, usage, commitment; never empty.
+    /// What is on it, by subscription (the oldest first), flat fee, usage, commitment; empty for late usage alone.
     pub lines: Vec<PlannedLine>,
 }
 
@@ -95,12 +95,26 @@ pub fn plan_invoices(mut items: Vec<PricedDue<'_>>) -> Result<Vec<PlannedInvoice
 fn planned(items: &[PricedDue<'_>]) -> Result<PlannedInvoice, PeriodError> {
     // chunk_by yields no empty group.
     let first = &items[0];
-    let (organization, due_at, customer, currency, entity) = shared_by(first);
-    let zone = Timezones::parse(&first.customer.timezones)?.at(due_at);
-    let issued_at = later_by_days(zone, due_at, first.customer.invoice_grace_period_days);
-    let due_date = later_by_days(zone, issued_at, first.customer.net_payment_term_days);
+    let (_, due_at, _, currency, entity) = shared_by(first);
     let lines = items.iter().map(|item| PlannedLine { due: item.due, plan: item.plan.clone() }).collect();
-    let as_of = first.as_of;
+    Ok(PlannedInvoice { lines, ..planned_for(first.customer, currency, entity, due_at, first.as_of)? })
+}
+
+/// An invoice of a customer without any stretch: for what came late and has no other invoice to stand on.
+///
+/// # Errors
+/// When the customer's timezones cannot be read.
+pub fn planned_for(
+    customer: &Customer,
+    currency: Currency,
+    entity: Option<Uuid>,
+    due_at: Timestamp,
+    as_of: Timestamp,
+) -> Result<PlannedInvoice, PeriodError> {
+    let zone = Timezones::parse(&customer.timezones)?.at(due_at);
+    let issued_at = later_by_days(zone, due_at, customer.invoice_grace_period_days);
+    let due_date = later_by_days(zone, issued_at, customer.net_payment_term_days);
+    let (organization, customer, lines) = (customer.organization, customer.id, Vec::new());
     Ok(PlannedInvoice { organization, customer, currency, entity, due_at, issued_at, due_date, as_of, lines })
 }
 

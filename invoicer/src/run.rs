@@ -21,6 +21,7 @@ mod finalize;
 mod in_advance;
 mod late;
 mod lease;
+mod no_next_invoice;
 pub mod plan;
 pub mod progress;
 pub(crate) mod rework;

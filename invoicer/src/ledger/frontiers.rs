@@ -1,7 +1,7 @@
 //! How far each subscription is billed: read whole for a run, moved only from where the writer believed it to be (I4).
 
 use super::LedgerError;
-use super::bulk::{BulkInsert, Cell, rows_in};
+use super::bulk::{BulkInsert, Cell, LISTED_AT_ONCE, placeholders, rows_in};
 use crate::due::{Chain, Due, Frontier, Frontiers, Part};
 use domain::ids::{OrganizationId, SubscriptionId};
 use domain::time::Timestamp;
@@ -111,6 +111,66 @@ pub async fn advance(
     let rows = moves.iter().map(|(key, step)| row_of(key, step, cut_id)).collect();
     let moved = insert.run(connection, rows).await?;
     Ok(moved == moves.len() as u64)
+}
+
+/// Up to which cut the usage of a subscription was looked at for what came late.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// Whose.
+    pub subscription: SubscriptionId,
+    /// The cut's id; ids of cuts grow with time.
+    pub cut_id: String,
+}
+
+/// Of these subscriptions those that were not looked at up to the cut of this id, and have been billed: each with the oldest cut of its chains.
+///
+/// # Errors
+/// As the database.
+pub async fn looked_before(
+    connection: &mut AnyConnection,
+    cut_id: &str,
+    subscriptions: &[SubscriptionId],
+) -> Result<Vec<Looked>, LedgerError> {
+    let sql = |list: &str| {
+        format!(
+            "SELECT subscription_id, MIN(cut_id) AS cut_id FROM billing_frontiers
+             WHERE part = 'usage' AND cut_id <> '' AND subscription_id IN ({list}) GROUP BY subscription_id"
+        )
+    };
+    let rows = rows_in(connection, subscriptions, sql).await?;
+    let looked = |row: &AnyRow| {
+        let subscription = SubscriptionId(super::read_uuid(row, "subscription_id")?);
+        Ok(Looked { subscription, cut_id: row.try_get("cut_id")? })
+    };
+    let all = rows.iter().map(looked).collect::<Result<Vec<_>, LedgerError>>()?;
+    Ok(all.into_iter().filter(|looked| looked.cut_id.as_str() < cut_id).collect())
+}
+
+/// Notes that these were looked at up to a cut; answers false when another run has looked at one meanwhile: roll back then.
+///
+/// # Errors
+/// As the database.
+pub async fn look_at(connection: &mut AnyConnection, cut_id: &str, looked: &[&Looked]) -> Result<bool, LedgerError> {
+    let mut by_cut: BTreeMap<&str, Vec<SubscriptionId>> = BTreeMap::new();
+    for one in looked {
+        by_cut.entry(&one.cut_id).or_default().push(one.subscription);
+    }
+    for (before, subscriptions) in by_cut {
+        for some in subscriptions.chunks(LISTED_AT_ONCE) {
+            // The oldest of a subscription's chains is the one that was read; the others are not older.
+            let sql = format!(
+                "UPDATE billing_frontiers SET cut_id = $1 WHERE part = 'usage' AND cut_id = $2 AND subscription_id IN ({})",
+                placeholders(2, some.len())
+            );
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(cut_id).bind(before);
+            let done =
+                some.iter().fold(query, |query, id| query.bind(id.to_string())).execute(&mut *connection).await?;
+            if done.rows_affected() < some.len() as u64 {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 fn row_of(key: &FrontierKey, step: &FrontierMove, cut_id: &str) -> Vec<Cell> {

@@ -16,7 +16,7 @@ use super::late;
 use super::lease::Lease;
 use super::plan::{Problems, RunPlan, plan_run};
 use super::progress::{RunObserver, RunProgress};
-use super::{RunError, Shared, finalize, unused_advance, write};
+use super::{RunError, Shared, finalize, no_next_invoice, unused_advance, write};
 use crate::assemble::PlannedInvoice;
 use crate::commitment::Billed;
 use crate::due::Part;
@@ -118,7 +118,7 @@ impl Execution<'_> {
             let plan = self.plan(&world).await?;
             let overtaken = self.bill_plan(&world, plan).await?;
             if !overtaken {
-                return Ok(());
+                return no_next_invoice::bill(self, &world).await;
             }
         }
         Err(RunError::Ledger(crate::ledger::LedgerError::Contended))

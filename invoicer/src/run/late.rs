@@ -7,7 +7,7 @@
 //! later one of its subscription until it can.
 //!
 //! What came late for a subscription that has ended (also by a change of plan) stands on the next invoice of its customer in its
-//! currency. A customer without any has no such invoice: what came late is listed, and billed once there is one.
+//! currency; of a customer without any, on one of its own: see [`super::no_next_invoice`].
 
 use super::RunError;
 use super::execute::Execution;
@@ -132,7 +132,7 @@ async fn looked_at(
 }
 
 /// What changed of these subscriptions since they were looked at, as adjustments.
-async fn changed_since(
+pub(super) async fn changed_since(
     execution: &mut Execution<'_>,
     world: &World,
     due: &[SubscriptionId],

@@ -67,7 +67,8 @@ async fn written(execution: &mut Execution<'_>, mut batch: Vec<NewInvoice>) -> R
     Err(RunError::Ledger(LedgerError::Contended))
 }
 
-fn report(execution: &mut Execution<'_>, invoices: &[NewInvoice]) -> Result<(), RunError> {
+/// Tells of written invoices.
+pub(super) fn report(execution: &mut Execution<'_>, invoices: &[NewInvoice]) -> Result<(), RunError> {
     let written = Written::of(invoices)?;
     execution.progress.invoices_created += written.invoices.unsigned_abs();
     execution.progress.subscriptions_done += written.subscriptions.unsigned_abs();

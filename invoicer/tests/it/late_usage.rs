@@ -1,8 +1,8 @@
 //! What came late stands on one invoice, whatever is taken back and made again afterwards.
 
-use super::support::{Installation, Tenant, at, everything, text};
+use super::support::{Installation, Tenant, at, everything, from, text};
 use axum::http::StatusCode;
-use invoicer::Unobserved;
+use invoicer::{RunScope, Unobserved};
 use serde_json::{Value, json};
 
 const LATE: (&str, &str, &str, &str, &str) = ("ada", "", "calls", "2026-05-06T00:00:00Z", "{}");
@@ -171,5 +171,64 @@ async fn late_usage_that_cannot_be_rated_is_named_by_each_run_until_it_can() {
     tenant.send(&[LATE]).await;
     installation.bill("2026-09-01T00:00:00Z").await;
     assert_eq!(tenant.calls_of_may().await, billed(&[("adjustment", "10"), ("charge", "0")]));
+    tenant.holds().await;
+}
+
+/// A customer whose only subscription ended on the twentieth of May and is billed.
+async fn gone(tenant: &Tenant<'_>) {
+    let plan = tenant.plan().await;
+    let customer = tenant.customer("ada", json!({"net_payment_term": 10})).await;
+    let ending = json!({"external_id": "old", "customer_id": customer, "plan_id": plan,
+        "started_at": "2026-05-01T00:00:00Z", "ending_at": "2026-05-20T00:00:00Z"});
+    let (catalog, now) = (&tenant.installation.catalog, tenant.installation.clock_now());
+    catalog.create_subscription(tenant.organization, &from(ending), now).await.unwrap();
+    tenant.installation.bill("2026-06-01T00:00:00Z").await;
+}
+
+#[tokio::test]
+async fn what_came_late_for_a_customer_without_a_next_invoice_gets_one_of_its_own_once() {
+    let installation = Installation::start().await;
+    let tenant = installation.organization("Acme", false).await;
+    gone(&tenant).await;
+    tenant.send(&[LATE, LATE]).await;
+    let rehearsed = RunScope { dry_run: true, ..everything("2026-07-01T00:00:00Z") };
+    let ended = installation.runs.run_to_end(rehearsed, &Unobserved).await.unwrap();
+    assert_eq!((ended.error, ended.invoices_created), (None, 1));
+    let first = billed(&[("adjustment", "20"), ("charge", "0")]);
+    for (as_of, invoices) in [("2026-07-01T00:00:00Z", 1), ("2026-08-01T00:00:00Z", 0)] {
+        assert_eq!(installation.bill(as_of).await.invoices_created, invoices, "{as_of}");
+        assert_eq!(tenant.calls_of_may().await, first, "{as_of}");
+    }
+    let late = tenant.invoice_of("2026-07").await;
+    let dates = ["total_cents", "status", "issued_at", "due_date"].map(|field| text(&late, field).to_owned());
+    assert_eq!(dates, ["20", "finalized", "2026-07-01T00:00:00Z", "2026-07-11T00:00:00Z"]);
+    tenant.send(&[LATE]).await;
+    let at_once = ["2026-09-01T00:00:00Z", "2026-09-02T00:00:00Z"]
+        .map(|as_of| installation.runs.run_to_end(everything(as_of), &Unobserved));
+    let [one, other] = at_once;
+    let (one, other) = tokio::join!(one, other);
+    assert_eq!((one.unwrap().error, other.unwrap().error), (None, None));
+    installation.bill("2026-10-01T00:00:00Z").await;
+    assert_eq!(tenant.calls_of_may().await, billed(&[("adjustment", "10"), ("adjustment", "20"), ("charge", "0")]));
+    tenant.holds().await;
+}
+
+#[tokio::test]
+async fn a_void_after_the_last_invoice_is_given_back_as_a_credit_note() {
+    let installation = Installation::start().await;
+    let tenant = installation.organization("Acme", false).await;
+    let plan = tenant.plan().await;
+    let customer = tenant.customer("ada", json!({})).await;
+    let ending = json!({"external_id": "old", "customer_id": customer, "plan_id": plan,
+        "started_at": "2026-05-01T00:00:00Z", "ending_at": "2026-05-20T00:00:00Z"});
+    let catalog = &installation.catalog;
+    catalog.create_subscription(tenant.organization, &from(ending), installation.clock_now()).await.unwrap();
+    tenant.send(&[LATE]).await;
+    installation.bill("2026-06-01T00:00:00Z").await;
+    installation.writer.void(tenant.organization, "e-0", at("2026-06-02T00:00:00Z")).await.unwrap();
+    installation.bill("2026-07-01T00:00:00Z").await;
+    assert_eq!(tenant.calls_of_may().await, billed(&[("adjustment", "-10"), ("charge", "10")]));
+    let notes = tenant.all("/v1/credit_notes/").await;
+    assert_eq!(notes.iter().map(|note| text(note, "balance_amount_cents")).collect::<Vec<_>>(), ["10"]);
     tenant.holds().await;
 }
