@@ -13,7 +13,7 @@ const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 /// Routes of the contract that answer 501.
 const NOT_BUILT: &str = include_str!("../not_built.txt");
 /// What every process serves beside the API; in no document.
-const OPERATIONS: [&str; 5] = ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"];
+const OPERATIONS: [&str; 6] = ["/healthz", "/readyz", "/metrics", "/status", "/openapi.json", "/docs"];
 
 const HEAD: &str = "# API\n\n\
     Written from `/openapi.json` by a test of the project; a running server shows the same at `/docs`. Field-level types for programs are in\n\
