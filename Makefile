@@ -5,6 +5,7 @@
 #   make build    target/release/tollgate, and the ClickHouse engine where it finds it
 #   make soak     the long tests
 #   make bench    the benchmarks
+#   make sbom     target/sbom.cdx.json: every crate in the program, with version and licence (CycloneDX); needs jq
 #
 # With PDF=0 the build leaves out invoices as PDF: their typesetter is some minutes of compiling.
 
@@ -16,7 +17,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help tools test-tools engine build run test soak bench
+.PHONY: help tools test-tools engine build run test soak bench sbom
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -72,3 +73,9 @@ soak: test-tools engine
 
 bench: build
 	$(CARGO) bench --workspace --locked
+
+sbom:
+	mkdir -p "$(TARGET)"
+	$(CARGO) metadata --locked --format-version 1 --filter-platform x86_64-unknown-linux-gnu \
+		| jq --arg root tollgate -f deploy/sbom.jq > "$(TARGET)/sbom.cdx.json"
+	echo "$(TARGET)/sbom.cdx.json: $$(jq '.components | length' "$(TARGET)/sbom.cdx.json") components"
