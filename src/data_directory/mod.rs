@@ -170,7 +170,11 @@ fn is_alive(path: &Path) -> bool {
     Running::read(path).is_ok_and(|running| Path::new("/proc").join(running.pid.to_string()).exists())
 }
 
-fn free_bytes(path: &Path) -> Result<u64, DataDirectoryError> {
+/// Room on the file system of a path.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub fn free_bytes(path: &Path) -> Result<u64, DataDirectoryError> {
     let stat = statvfs(path).map_err(|fault| DataDirectoryError::unusable(path)(fault.into()))?;
     Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
 }

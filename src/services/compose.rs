@@ -11,6 +11,7 @@ use super::ingestion::{Ingestion, StoreAtHand};
 use super::operations::Readiness;
 use super::purpose::Purpose;
 use super::status::{self, Source};
+use super::watch::Watch;
 use super::{documentation, log_routes};
 use crate::configuration::Configuration;
 use crate::data_directory::DataDirectory;
@@ -105,6 +106,12 @@ impl Parts {
             background.push(tokio::spawn(catalog.clone().keep_time(clock.clone())).abort_handle());
         }
         background.push(tokio::spawn(catalog.clone().tidy(auth.usage.clone(), clock)).abort_handle());
+        let watch = Watch {
+            catalog: catalog.clone(),
+            directory: ground.directory.map(|directory| directory.path().to_path_buf()),
+            tells_of_ledger: billing.is_some(),
+        };
+        background.push(tokio::spawn(watch.keep()).abort_handle());
         let engine = ground.event_store.and_then(EventStoreServer::state);
         Ok(Self { purpose, auth, catalog, store, ingestion, gateway, billing, engine, background })
     }

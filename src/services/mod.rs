@@ -24,6 +24,7 @@ mod scratch;
 mod server;
 mod signals;
 mod status;
+mod watch;
 
 pub use access::Access;
 pub use purpose::{Purpose, Service};

@@ -19,6 +19,7 @@ mod chaos;
 mod commands;
 mod contract;
 mod demo;
+mod deploy;
 mod docs;
 mod golden;
 mod hostile_sockets;

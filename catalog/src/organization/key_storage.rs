@@ -15,6 +15,7 @@ use http_api::auth::key_hash;
 use http_api::{ApiError, ListParams};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
+use sqlx::Row;
 
 /// Prefix of a live organization's keys.
 pub const LIVE_PREFIX: &str = "tg_live_";
@@ -130,6 +131,17 @@ impl Catalog {
         let key = insert_key(&mut write, organization, sandbox, &options, now).await?;
         self.commit_shown(write, organization).await?;
         Ok(key)
+    }
+
+    /// How many active keys of all organizations expire between two instants: for operators, never behind a tenant's route (I8).
+    ///
+    /// # Errors
+    /// As the database.
+    pub async fn keys_expiring(&self, from: Timestamp, until: Timestamp) -> Result<i64, DatabaseError> {
+        let sql =
+            "SELECT COUNT(*) AS found FROM api_keys WHERE status = 'active' AND expires_at >= $1 AND expires_at < $2";
+        let row = sqlx::query(sql).bind(from.0).bind(until.0).fetch_one(self.database().pool()).await?;
+        Ok(row.try_get("found")?)
     }
 
     /// A page of an organization's keys, revoked ones too, and their number.
