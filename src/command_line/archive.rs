@@ -19,7 +19,8 @@ Example: every month that is over
   tollgate archive /archive --data-dir /var/lib/tollgate
   tollgate prove 0d9b7a4e-3c1f-4f0e-9a76-5d0f0c1b2a33 --archive /archive
 
-Works on a stopped data directory, else beside the `tollgate up` that runs on it. One folder a month of UTC:
+Works on a stopped data directory, else beside the `tollgate up` that runs on it: what that answered within the
+last second may still be on its way, and is in the next run's. One folder a month of UTC:
 events as Parquet, the fees whose periods ended in it, and the catalog's versions they were rated by. Months that
 are there as they are now are left alone; run it as often as you like. Nothing is removed from the store.
 Exit code: 0 all months are written, 2 they are not.")]

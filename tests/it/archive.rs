@@ -43,6 +43,7 @@ async fn a_fee_is_proved_from_the_archive_alone() {
     account.caller.bill("2026-02-01T00:00:00Z").await;
     // Beyond the fee's cut: part of the month, not of the fee.
     account.caller.post("/v1/events/", &event("t-5", 1, 21, 9)).await;
+    account.caller.settled().await;
     let january = usage_fee_of(&account, "2026-01").await;
     let data = Path::new(server.directory_argument()).to_path_buf();
 
@@ -78,6 +79,7 @@ async fn an_archive_that_was_changed_or_lacks_a_month_proves_nothing() {
 
     // More of the month came in since: the next run writes it anew.
     account.caller.post("/v1/events/", &event("t-2", 1, 4, 1)).await;
+    account.caller.settled().await;
     let again = archive(&folder, "2026-02", data);
     assert!(again.status.success() && told(&again).contains("written"), "{}", told(&again));
     let holds = prove(&january, &folder);

@@ -76,6 +76,7 @@ async fn an_import_goes_on_after_its_own_half_partition_and_refuses_somebody_els
     let account = Account::open(&server, "Elsewhere").await;
     account.customer("acme", "UTC").await;
     account.caller.post("/v1/events/", &event("here", 5, 1)).await;
+    account.caller.settled().await;
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("export");
     succeeded(&store("export", &folder, Path::new(server.directory_argument())));
@@ -84,6 +85,7 @@ async fn an_import_goes_on_after_its_own_half_partition_and_refuses_somebody_els
     let other = Account::open(&busy, "Busy").await;
     other.customer("acme", "UTC").await;
     let there = other.caller.post("/v1/events/", &event("there", 6, 2)).await;
+    other.caller.settled().await;
     let mixed = refused(&store("import", &folder, Path::new(busy.directory_argument())));
     assert!(mixed.contains("import into an empty store"), "{mixed}");
     let kept = other.caller.get(&format!("/v1/events/{}", text(&there["id"]))).await;

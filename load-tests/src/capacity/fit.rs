@@ -124,11 +124,13 @@ mod tests {
             let cost = micros / 1e6;
             let at = |step: usize| {
                 let rate = 20_000.0 * (step + 1) as f64;
-                (rate, (idle + cost * rate) * (1.0 + noise[step]))
+                (rate, idle + cost * rate * (1.0 + noise[step]))
             };
             let line = Line::through(&(0..6).map(at).collect::<Vec<_>>()).unwrap();
-            prop_assert!((line.per_event / cost - 1.0).abs() < 0.25, "{line:?}");
-            prop_assert!(line.per_event_low <= cost && cost <= line.per_event_high.max(line.per_event * 1.25), "{line:?}");
+            // The worst that 2 % can do: Σ |x − mean| · x · 0.02 / Σ (x − mean)² over x = 1…6 is 31.5 · 0.02 / 17.5 = 3.6 %;
+            // through the origin twice that.
+            prop_assert!((line.per_event / cost - 1.0).abs() < 0.08, "{line:?}");
+            prop_assert!(line.per_event_low <= cost && cost <= line.per_event_high, "{line:?}");
             prop_assert!(line.idle_cores >= 0.0);
         }
 
