@@ -40,7 +40,11 @@ impl Installation {
         let port = free_port();
         let log = self.directory.path().join(format!("{name}-{port}.log"));
         let file = std::fs::File::create(&log).unwrap();
-        let mut command = tollgate(&[name, "--listen", &format!("127.0.0.1:{port}")]);
+        // As deploy/compose starts it, but for where things are.
+        let config = format!("{}/deploy/config/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        let mut command = tollgate(&[name, "--config", &config, "--listen", &format!("127.0.0.1:{port}")]);
+        command.args(["--clickhouse-user", "default", "--kafka-partitions", "6", "--kafka-replication", "1"]);
+        command.args(["--kafka-min-insync-replicas", "1"]);
         command.args(&self.flags).args(further).envs(secrets());
         let process = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
         Service { url: format!("http://127.0.0.1:{port}"), process: Some(process), log }
