@@ -18,6 +18,7 @@ mod bad_environment;
 mod chaos;
 mod commands;
 mod contract;
+mod dashboards;
 mod demo;
 mod deploy;
 mod docs;

@@ -1,6 +1,7 @@
 //! The services started one by one: an engine, two gateways, two aggregators, a rater and an API over one ledger and one log.
 
 use crate::account::Account;
+use crate::dashboards::Watching;
 use crate::harness::{ADMIN_SECRET, free_port, output, told, tollgate};
 use crate::log::streaming;
 use crate::wire::{Caller, text};
@@ -147,14 +148,20 @@ async fn two_gateways_and_two_aggregators_serve_the_demo_and_lose_nothing_when_o
         None => None,
     };
     let installation = Installation::new(postgres);
-    let started = ["api", "gateway", "gateway", "aggregator", "aggregator", "rater", "rater"];
-    let started = started.map(|name| installation.service(name, &[]));
+    let names = ["api", "gateway", "gateway", "aggregator", "aggregator", "rater", "rater"];
+    let started = names.map(|name| installation.service(name, &[]));
+    let urls: Vec<String> = started.iter().map(|service| service.url.clone()).collect();
+    let watched: Vec<(&str, &str)> = names.into_iter().zip(urls.iter().map(String::as_str)).collect();
     let [mut api, mut first, mut second, mut doomed, mut heir, mut rater, mut other_rater] = started;
     for service in [&api, &first, &second, &doomed, &heir, &rater, &other_rater] {
         service.ready().await;
     }
 
+    let watching = Watching::start(&watched);
     let shown = demo(&api, &[&first, &second], installation.directory.path());
+    if let Some(watching) = watching {
+        watching.every_panel_has_data().await;
+    }
     assert!(shown.contains("Streamed 19,366 requests as 58,098 events"), "{shown}");
     assert!(shown.contains("(4 invoices made by this start)"), "{shown}");
     let commands: Vec<&str> = shown.lines().map(str::trim).filter(|line| line.starts_with("curl ")).collect();
