@@ -10,7 +10,7 @@
 //! Where to look:
 //! - storage: [`database`] (SQLite or PostgreSQL), [`catalog`] (the handle), `schema/` (tables by version)
 //! - resources, each with `wire` (contract form and checks), `storage`, `api`: [`organization`], [`customer`], [`metric`],
-//!   [`plan`], [`subscription`], [`tax`], [`add_on`], [`billing_entity`]
+//!   [`plan`], [`subscription`], [`tax`], [`threshold`], [`add_on`], [`billing_entity`]
 //! - who changed what: [`audit`]
 //! - for others: [`billing`], [`idempotency`], [`routes_not_built`]
 //!
@@ -41,6 +41,7 @@ mod snapshot;
 pub mod state;
 pub mod subscription;
 pub mod tax;
+pub mod threshold;
 
 pub use billing::{BillingCatalog, BillingOrganization, BillingScope, BillingTerms};
 pub use catalog::Catalog;

@@ -1,7 +1,7 @@
 //! All routes of the catalog, and the list of them.
 
 use crate::state::CatalogState;
-use crate::{add_on, audit, billing_entity, customer, metric, organization, plan, subscription, tax};
+use crate::{add_on, audit, billing_entity, customer, metric, organization, plan, subscription, tax, threshold};
 use axum::Router;
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
@@ -19,6 +19,7 @@ pub fn router(state: CatalogState) -> Router {
         .merge(plan::api::routes())
         .merge(plan::commitment::routes())
         .merge(subscription::api::routes(&state))
+        .merge(threshold::api::routes())
         .merge(tax::api::routes())
         .merge(add_on::api::routes())
         .merge(billing_entity::api::routes(&state))
@@ -38,6 +39,7 @@ pub fn openapi() -> Document {
     document.merge(plan::api::Document::openapi());
     document.merge(plan::commitment::Document::openapi());
     document.merge(subscription::api::Document::openapi());
+    document.merge(threshold::api::Document::openapi());
     document.merge(tax::api::Document::openapi());
     document.merge(add_on::api::Document::openapi());
     document.merge(billing_entity::api::Document::openapi());

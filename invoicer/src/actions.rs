@@ -14,7 +14,7 @@ use crate::ledger::adjusted::adjusted_stretches;
 use crate::ledger::drafts::{self, ReworkedDraft};
 use crate::ledger::invoices::{self, StoredInvoice};
 use crate::ledger::write::BatchContext;
-use crate::ledger::{LedgerError, credit_notes, funds, runs, states, tally, wallets};
+use crate::ledger::{LedgerError, credit_notes, funds, progressive, runs, states, tally, wallets};
 use crate::model::{FeeKind, InvoiceKind, InvoiceStatus};
 use crate::run::rework::{Rework, rework_all, subscriptions_on};
 use crate::run::{BillingRuns, RunError};
@@ -197,12 +197,17 @@ impl BillingRuns {
             let detail = "the invoice has credit notes: void these first";
             return Err(ApiError::bad_request("invoice_credited", detail).into());
         }
+        if let Some(by) = progressive::taken_by(write.connection(), id).await? {
+            let detail = format!("invoice {by} has taken off what this one billed: void that one first");
+            return Err(ApiError::conflict("billed_usage_taken_off", detail).into());
+        }
         let row_lock = write.for_update();
         // The accounts are locked before the invoice: see `ledger::settle`.
         funds::give_back(write.connection(), row_lock, id, now).await?;
         if !states::void(write.connection(), organization, &before, now).await? {
             return Err(changed_meanwhile());
         }
+        progressive::let_go(write.connection(), id).await?;
         self.logged(write, organization, Some(&before), id, now).await
     }
 
@@ -220,6 +225,10 @@ impl BillingRuns {
         if voided.status != InvoiceStatus::Voided {
             return Err(wrong_state("voided", &voided));
         }
+        if voided.kind == InvoiceKind::ProgressiveBilling {
+            let detail = "usage billed at a threshold is billed again at the next one, or with its period";
+            return Err(ApiError::bad_request("progressive_invoice", detail).into());
+        }
         let again = states::regenerated(write.connection(), organization, &voided, now, self.machine_now()).await;
         let new = again.map_err(|fault| match fault {
             LedgerError::Database(DatabaseError::Unique(_)) => {
@@ -227,6 +236,7 @@ impl BillingRuns {
             }
             other => other.into(),
         })?;
+        progressive::take_again(write.connection(), new, &voided.fees).await?;
         self.logged(write, organization, None, new, now).await
     }
 

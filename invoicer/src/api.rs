@@ -17,12 +17,13 @@ mod payment_requests;
 mod payments;
 mod run_report;
 mod runs;
+mod usage_alerts;
 mod wallets;
 mod wire;
 
 pub use wire::{
     AppliedCouponRecord, BillingRunRecord, CouponRecord, CreditNoteRecord, FeeRecord, InvoiceRecord, LineItem,
-    PaymentRecord, ProofRecord, WalletRecord,
+    PaymentRecord, ProofRecord, UsageAlertRecord, WalletRecord,
 };
 
 use crate::actions::ActionError;
@@ -87,6 +88,7 @@ pub fn router(state: InvoicerState) -> Router {
         .merge(wallets::routes())
         .merge(payments::routes())
         .merge(payment_requests::routes())
+        .merge(usage_alerts::routes(&state))
         .layer(from_fn_with_state(state.auth.clone(), http_api::actor::named))
         .with_state(state)
 }
@@ -109,6 +111,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document.merge(wallets::Document::openapi());
     document.merge(payments::Document::openapi());
     document.merge(payment_requests::Document::openapi());
+    document.merge(usage_alerts::Document::openapi());
     document
 }
 

@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use utoipa::ToSchema;
 
 mod credit_rules;
+mod threshold_rules;
 
 /// Problems told of each rule; the rest is counted.
 const TOLD: usize = 100;
@@ -164,7 +165,7 @@ pub async fn check_ledger(database: &Database) -> Result<LedgerReport, LedgerErr
         fees: count(database, "SELECT COUNT(*) FROM fees").await?,
         ..LedgerReport::default()
     };
-    for rule in RULES.iter().chain(credit_rules::RULES) {
+    for rule in RULES.iter().chain(credit_rules::RULES).chain(threshold_rules::RULES) {
         let rows = sqlx::query(rule.broken).fetch_all(database.pool()).await?;
         report.problems_total += rows.len();
         for row in rows.iter().take(TOLD) {

@@ -4,6 +4,7 @@ use crate::handmade::{GivenLine, Handmade};
 use crate::ledger::{LedgerError, wallet_rules};
 use crate::model::InvoiceKind;
 use crate::run::BillingRuns;
+use crate::run::progress::DoneKind;
 use async_trait::async_trait;
 use catalog::WriteTransaction;
 use catalog::add_on::wire::{AddOnRecord, AppliedAddOnRecord};
@@ -19,7 +20,17 @@ impl ClockMoved for BillingRuns {
     /// Bills what fell due, in order. Asked again with the same instant it bills nothing twice (I4).
     async fn clock_moved(&self, organization: OrganizationId, now: Timestamp) -> Result<Vec<Done>, ApiError> {
         self.bill_in_advance().await?;
-        let mut done = Vec::new();
+        let at_thresholds = self.bill_thresholds().await?;
+        let own = at_thresholds.into_iter().filter(|billed| billed.organization == organization);
+        let issued = DoneKind::InvoiceFinalized.as_str();
+        let mut done: Vec<Done> =
+            own.map(|billed| Done { at: billed.at, what: issued.into(), id: billed.invoice.to_string() }).collect();
+        let fired = self.fire_alerts().await?.into_iter().filter(|fired| fired.organization == organization);
+        done.extend(fired.map(|fired| Done {
+            at: fired.at,
+            what: "usage_alert.triggered".into(),
+            id: fired.trigger.to_string(),
+        }));
         // Wallets are filled up and expire at their instants, each before what is billed at it.
         while let Some(at) = self.next_of_wallets(organization, now).await? {
             let tended = self.billed_and_tended(organization, Timestamp(at.0 - 1), at).await?;
@@ -130,6 +141,11 @@ const WIPE: &[&str] = &[
     "DELETE FROM credit_note_items WHERE credit_note_id IN (SELECT id FROM credit_notes WHERE organization_id = $1)",
     "DELETE FROM credit_notes WHERE organization_id = $1",
     "DELETE FROM credit_note_counters WHERE organization_id = $1",
+    "DELETE FROM usage_alert_triggers WHERE organization_id = $1",
+    "DELETE FROM usage_alerts WHERE organization_id = $1",
+    "DELETE FROM lifetime_usage WHERE organization_id = $1",
+    "DELETE FROM threshold_crossings WHERE organization_id = $1",
+    "DELETE FROM progressive_bills WHERE organization_id = $1",
     "DELETE FROM invoice_settlements WHERE organization_id = $1",
     "DELETE FROM invoice_reminders WHERE organization_id = $1",
     "DELETE FROM invoice_mails WHERE organization_id = $1",

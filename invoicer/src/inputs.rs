@@ -3,7 +3,7 @@
 
 use aggregator::streaming::LogCuts;
 use async_trait::async_trait;
-use catalog::billing::{change_mark, may_charge_in_advance};
+use catalog::billing::{change_mark, may_charge_in_advance, may_have_thresholds, sandbox_clocks};
 use catalog::{BillingCatalog, BillingScope, BillingTerms, Catalog, DatabaseError};
 use domain::identity::EventId;
 use domain::ids::{CustomerId, OrganizationId};
@@ -77,6 +77,30 @@ pub trait BillingInputs: Send + Sync {
     /// # Errors
     /// When the catalog cannot be read.
     async fn may_charge_in_advance(&self) -> Result<bool, InputError>;
+
+    /// Whether any subscription may have a usage threshold: as narrow a question.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    async fn may_have_thresholds(&self) -> Result<bool, InputError>;
+
+    /// What the clocks of sandboxes show now; a catalog in memory may be older.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    async fn sandbox_clocks(&self) -> Result<HashMap<OrganizationId, Timestamp>, InputError>;
+
+    /// Which part of time changed for which subscriptions between two cuts, in some metrics.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn changed_in(
+        &self,
+        view: &Arc<RatingView>,
+        codes: Vec<(OrganizationId, String)>,
+        after: &Cut,
+        until: &Cut,
+    ) -> Result<Changes, InputError>;
 
     /// Up to where accepted events are in the store, without a look at what a crash may have left: for what is billed as it comes in.
     ///
@@ -259,6 +283,26 @@ impl BillingInputs for StoreInputs {
 
     async fn may_charge_in_advance(&self) -> Result<bool, InputError> {
         Ok(may_charge_in_advance(self.catalog.database()).await?)
+    }
+
+    async fn may_have_thresholds(&self) -> Result<bool, InputError> {
+        Ok(may_have_thresholds(self.catalog.database()).await?)
+    }
+
+    async fn sandbox_clocks(&self) -> Result<HashMap<OrganizationId, Timestamp>, InputError> {
+        let clocks = sandbox_clocks(self.catalog.database()).await?;
+        let now = self.clock.now();
+        Ok(clocks.into_iter().map(|(id, clock)| (id, clock.unwrap_or(now))).collect())
+    }
+
+    async fn changed_in(
+        &self,
+        view: &Arc<RatingView>,
+        codes: Vec<(OrganizationId, String)>,
+        after: &Cut,
+        until: &Cut,
+    ) -> Result<Changes, InputError> {
+        Ok(self.rater.changed_in(view, codes, after, until).await?)
     }
 
     async fn cut_so_far(&self) -> Result<Cut, InputError> {

@@ -6,6 +6,8 @@
 //! - [`runs`]: billing runs as rows; [`reports`]: what they come to by plan
 //! - [`invoices`], [`fees`]: reading; [`tally`]: how many invoices there are
 //! - [`advanced`]: up to where events are billed as they come in
+//! - [`progressive`]: usage that is billed as thresholds are crossed
+//! - [`alerts`]: usage alerts and their firings
 //! - [`bulk`]: many rows in few statements
 //!
 //! It refuses to decide what is due, to rate, and to read a clock. Every read that serves a tenant names the organization (I8).
@@ -13,6 +15,7 @@
 
 pub mod adjusted;
 pub mod advanced;
+pub mod alerts;
 pub(crate) mod below_zero;
 pub mod bulk;
 pub mod counted;
@@ -28,6 +31,7 @@ pub mod invoices;
 pub mod payment_requests;
 mod payment_tables;
 pub mod payments;
+pub mod progressive;
 pub mod reports;
 pub mod run_leases;
 pub mod runs;

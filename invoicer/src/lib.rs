@@ -12,6 +12,7 @@
 //! - [`coupons`]: made, applied and ended by hand; [`wallets`]: opened, filled, moved, ended
 //! - [`credit_notes`]: what was billed, credited; by hand, or as a subscription ends
 //! - [`payments`]: money written down, refunded; [`payment_requests`]: asked for
+//! - [`usage_alerts`]: made, changed, looked at
 //! - [`prove`]: one fee counted again; [`preview`]: what the open period comes to so far; [`printed`]: an invoice as a page
 //!
 //! It refuses to parse events, to price usage, and to read clocks below [`scheduler`] and [`api`].
@@ -45,6 +46,7 @@ pub mod prove;
 pub mod run;
 pub mod scheduler;
 pub mod tax;
+pub mod usage_alerts;
 pub mod wallets;
 
 pub use api::{InvoicerState, openapi, router};

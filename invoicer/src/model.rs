@@ -190,6 +190,14 @@ pub enum PaidAhead {
     Event(EventId),
     /// What a recurring metric carried into the period, as that began.
     Carried,
+    /// The period so far, as usage reached this level of a threshold. The period's invoice bills it again, and takes off what was
+    /// billed so.
+    Threshold {
+        /// The threshold.
+        id: Uuid,
+        /// The amount that was reached.
+        level: MinorUnits,
+    },
 }
 
 impl PaidAhead {
@@ -198,19 +206,22 @@ impl PaidAhead {
     pub fn event(self) -> Option<EventId> {
         match self {
             PaidAhead::Event(id) => Some(id),
-            PaidAhead::Carried => None,
+            PaidAhead::Carried | PaidAhead::Threshold { .. } => None,
         }
     }
 }
 
 /// Where [`PaidAhead::Carried`] stands in the ledger; an event is its id.
 const CARRIED: &str = "carried";
+/// Before id and level of [`PaidAhead::Threshold`].
+const THRESHOLD: &str = "threshold:";
 
 impl fmt::Display for PaidAhead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PaidAhead::Event(id) => id.fmt(f),
             PaidAhead::Carried => f.write_str(CARRIED),
+            PaidAhead::Threshold { id, level } => write!(f, "{THRESHOLD}{id}:{level}"),
         }
     }
 }
@@ -234,8 +245,14 @@ impl FromStr for PaidAhead {
         if text == CARRIED {
             return Ok(PaidAhead::Carried);
         }
-        let unknown = |_| UnknownText { wanted: "event in advance", text: text.chars().take(64).collect() };
-        Uuid::parse_str(text).map(|id| PaidAhead::Event(EventId(id.as_u128()))).map_err(unknown)
+        let unknown = || UnknownText { wanted: "event in advance", text: text.chars().take(64).collect() };
+        if let Some(named) = text.strip_prefix(THRESHOLD) {
+            let (id, level) = named.split_once(':').ok_or_else(unknown)?;
+            let id = Uuid::parse_str(id).map_err(|_| unknown())?;
+            let level = level.parse().map(MinorUnits).map_err(|_| unknown())?;
+            return Ok(PaidAhead::Threshold { id, level });
+        }
+        Uuid::parse_str(text).map(|id| PaidAhead::Event(EventId(id.as_u128()))).map_err(|_| unknown())
     }
 }
 
@@ -302,9 +319,10 @@ pub struct Invoice {
 }
 
 impl Invoice {
-    /// Whether there is anything on it, be it of 0. A period whose whole usage was paid as it came in leaves nothing.
+    /// Whether there is anything on it, be it of 0. A period whose whole usage was paid as it came in leaves nothing; one that was
+    /// billed as a threshold was crossed, and of which nothing is left, gives that back.
     #[must_use]
     pub fn is_owed(&self) -> bool {
-        !self.fees.is_empty()
+        !self.fees.is_empty() || self.credits.progressive != MinorUnits::ZERO
     }
 }

@@ -8,7 +8,7 @@ use crate::charge_fee::ChargeFees;
 use crate::commitment::Billed;
 use crate::due::{Billable, Chain, Due, Frontiers, Part, Reach, due_of, share_owed};
 use crate::inputs::{InputError, view_and_terms_of};
-use crate::ledger::{LedgerError, counted, frontiers};
+use crate::ledger::{LedgerError, counted, frontiers, progressive};
 use crate::model::Fee;
 use crate::run::terms::{applied_taxes, commitment_on};
 use crate::tax::{Taxed, taxes_of};
@@ -47,6 +47,8 @@ pub struct Preview {
     pub subtotal: MinorUnits,
     /// Their taxes.
     pub tax: MinorUnits,
+    /// Billed before, as thresholds were crossed.
+    pub progressive: MinorUnits,
     /// What would be due.
     pub total: MinorUnits,
 }
@@ -91,18 +93,16 @@ pub async fn preview(catalog: &Catalog, rater: &Rater, of: PreviewOf) -> Result<
     let scope = BillingScope::Customer(of.organization, of.customer);
     let (view, terms) = view_and_terms_of(catalog, scope).await?;
     let view = Arc::new(view);
-    let lines = match of.bounds {
-        Some(bounds) => vec![usage_between(&view, &of, bounds)?],
+    let (lines, progressive) = match of.bounds {
+        Some(bounds) => (vec![usage_between(&view, &of, bounds)?], MinorUnits::ZERO),
         None => {
-            let mut connection = catalog
-                .database()
-                .pool()
-                .acquire()
-                .await
-                .map_err(|error| LedgerError::Database(DatabaseError::from(error)))?;
+            let acquired = catalog.database().pool().acquire().await;
+            let mut connection = acquired.map_err(|error| LedgerError::Database(DatabaseError::from(error)))?;
             let billed = frontiers::read_of(&mut connection, &[of.subscription]).await?;
-            drop(connection);
-            open_period(&view, &terms, &of, billed.get(&of.subscription).copied().unwrap_or_default())?
+            let waiting = progressive::waiting(&mut connection, &[of.subscription]).await?;
+            let amounts = waiting.iter().map(|bill| bill.amount);
+            let taken_off = amounts.into_iter().try_fold(MinorUnits::ZERO, MinorUnits::plus)?;
+            (open_period(&view, &terms, &of, billed.get(&of.subscription).copied().unwrap_or_default())?, taken_off)
         }
     };
     let currency = view.plan_at(view.subscription(of.subscription)?.plan_id, of.now)?.plan.currency;
@@ -116,8 +116,8 @@ pub async fn preview(catalog: &Catalog, rater: &Rater, of: PreviewOf) -> Result<
     }
     let (subtotal, tax) = (total_of(&fees)?, taxes_of(fees.iter().map(Taxed::fee))?.amount);
     // Below 0 the invoice is 0, and the rest a credit note.
-    let total = subtotal.plus(tax)?.max(MinorUnits::ZERO);
-    Ok(Preview { total, subtotal, tax, fees, currency })
+    let total = subtotal.plus(tax)?.plus(MinorUnits(-progressive.0))?.max(MinorUnits::ZERO);
+    Ok(Preview { total, progressive, subtotal, tax, fees, currency })
 }
 
 /// Everything that falls due with the end of the open usage period.

@@ -119,7 +119,8 @@ pub async fn prove_over(rater: &Rater, view: RatingView, fee: &StoredFee) -> Res
         FeeKind::Charge => {
             let stated = stated(&view, fee)?;
             match fee.in_advance {
-                None => Ok(rater.prove(&view, &stated).await?),
+                // Billed at a threshold: all usage of the period up to its cut.
+                None | Some(PaidAhead::Threshold { .. }) => Ok(rater.prove(&view, &stated).await?),
                 Some(of) => Ok(rater.prove_in_advance(&Arc::new(view), &stated, of.event()).await?),
             }
         }

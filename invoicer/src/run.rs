@@ -7,12 +7,15 @@
 //! - [`mod@lease`]: which process executes it; [`background`]: where nobody waits for it
 //! - [`unused_advance`]: credit for what ended subscriptions had paid ahead
 //! - [`in_advance`]: between runs, usage that is billed as it comes in
+//! - [`thresholds`]: between runs, usage that is billed as it reaches an amount
+//! - [`alerts`]: between runs, quantities that reach a value
 //! - [`compared`]: what a dry run would bill against what was billed before
 //! - [`progress`]: what is told meanwhile
 //!
 //! Any number of runs may go on at once, in any number of processes: each thing is billed by one of them (I4), and each run is
 //! executed by one. A run whose process died stays active in the ledger; [`BillingRuns::resume`] takes it up with the cut it had.
 
+pub(crate) mod alerts;
 mod assembler;
 mod background;
 mod compared;
@@ -26,14 +29,17 @@ pub mod plan;
 pub mod progress;
 pub(crate) mod rework;
 pub mod terms;
+mod thresholds;
 mod unused_advance;
 mod write;
 
+pub use alerts::Fired;
 pub use in_advance::BilledInAdvance;
 pub use lease::Lease;
+pub use thresholds::BilledAtThreshold;
 
 use crate::due::Reach;
-use crate::inputs::{BillingInputs, InputError};
+use crate::inputs::{BillingInputs, InputError, World};
 use crate::ledger::invoices::PageOf;
 use crate::ledger::runs::{self, RunRecord, RunScope};
 use crate::ledger::{LedgerError, drafts, frontiers, schema};
@@ -111,6 +117,12 @@ struct Shared {
     clock: SharedClock,
     /// Who pays usage in advance; held during a pass, so that a process makes one at a time.
     payers: tokio::sync::Mutex<Option<in_advance::Known>>,
+    /// Who has usage thresholds; held during a pass.
+    thresholds: tokio::sync::Mutex<Option<thresholds::Known>>,
+    /// Who has usage alerts; held during a pass.
+    alerts: tokio::sync::Mutex<Option<alerts::Known>>,
+    /// The catalog as these three saw it last, with its mark.
+    world: tokio::sync::Mutex<Option<(String, World)>>,
     /// Runs that a task of this process executes.
     executing: Mutex<HashSet<BillingRunId>>,
     /// Runs of other processes, and whether these still move.
@@ -124,6 +136,19 @@ struct Shared {
 impl Shared {
     async fn connection(&self) -> Result<PoolConnection<Any>, RunError> {
         Ok(self.database.pool().acquire().await?)
+    }
+
+    /// The catalog of all organizations, not older than `mark`, which was read before.
+    async fn world_at(&self, mark: &str) -> Result<World, RunError> {
+        let mut cached = self.world.lock().await;
+        if let Some((known, world)) = cached.as_ref()
+            && known == mark
+        {
+            return Ok(world.clone());
+        }
+        let world = self.inputs.world(None).await?;
+        *cached = Some((mark.to_owned(), world.clone()));
+        Ok(world)
     }
 
     async fn find(&self, id: BillingRunId) -> Result<RunRecord, RunError> {
@@ -183,6 +208,9 @@ impl BillingRuns {
             inputs,
             clock,
             payers: tokio::sync::Mutex::default(),
+            thresholds: tokio::sync::Mutex::default(),
+            alerts: tokio::sync::Mutex::default(),
+            world: tokio::sync::Mutex::default(),
             executing: Mutex::default(),
             watched: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -319,6 +347,24 @@ impl BillingRuns {
     pub async fn bill_in_advance(&self) -> Result<BilledInAdvance, RunError> {
         let cut = self.shared.inputs.cut_so_far().await?;
         self.shared.bill_in_advance_up_to(&cut).await
+    }
+
+    /// Bills the usage thresholds that were crossed, by what is in the store now.
+    ///
+    /// # Errors
+    /// As [`BillingRuns::bill_in_advance`].
+    pub async fn bill_thresholds(&self) -> Result<Vec<BilledAtThreshold>, RunError> {
+        let cut = self.shared.inputs.cut_so_far().await?;
+        self.shared.bill_thresholds_up_to(&cut).await
+    }
+
+    /// Fires the usage alerts that were reached, by what is in the store now.
+    ///
+    /// # Errors
+    /// As [`BillingRuns::bill_in_advance`].
+    pub async fn fire_alerts(&self) -> Result<Vec<Fired>, RunError> {
+        let cut = self.shared.inputs.cut_so_far().await?;
+        self.shared.fire_alerts_up_to(&cut).await
     }
 
     pub(crate) async fn is_sandbox(&self, organization: OrganizationId) -> Result<bool, RunError> {

@@ -118,6 +118,12 @@ async fn bill_in_advance(runs: BillingRuns, every: Duration) {
         if let Err(error) = runs.bill_in_advance().await {
             tracing::error!(%error, "usage in advance is not billed; it is tried again");
         }
+        if let Err(error) = runs.bill_thresholds().await {
+            tracing::error!(%error, "usage thresholds are not looked at; it is tried again");
+        }
+        if let Err(error) = runs.fire_alerts().await {
+            tracing::error!(%error, "usage alerts are not looked at; it is tried again");
+        }
         tokio::time::sleep(every.max(started.elapsed() * IN_ADVANCE_REST)).await;
     }
 }

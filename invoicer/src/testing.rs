@@ -178,6 +178,24 @@ impl BillingInputs for FakeInputs {
         Ok(false)
     }
 
+    async fn may_have_thresholds(&self) -> Result<bool, InputError> {
+        Ok(false)
+    }
+
+    async fn sandbox_clocks(&self) -> Result<HashMap<OrganizationId, Timestamp>, InputError> {
+        Ok(self.catalog.lock().unwrap().sandboxes.clone())
+    }
+
+    async fn changed_in(
+        &self,
+        _view: &Arc<RatingView>,
+        _codes: Vec<(OrganizationId, String)>,
+        _after: &Cut,
+        _until: &Cut,
+    ) -> Result<Changes, InputError> {
+        Ok(Changes::default())
+    }
+
     async fn cut_so_far(&self) -> Result<Cut, InputError> {
         self.cut().await
     }

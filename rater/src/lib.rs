@@ -11,6 +11,7 @@
 //! - [`proof`]: one fee counted again, event by event
 //! - [`advance`]: what each event owes where usage is paid as it is accepted
 //! - [`late`]: what came in after a bill, and what it changes; [`late_events`]: which events those are; [`shard`]: rating by several processes
+//! - [`metering`]: quantities without prices
 //! - [`estimate`], [`projection`], [`what_if`]: the same of usage that is imagined
 //! - [`api`]: usage and events over HTTP
 //!
@@ -29,6 +30,7 @@ pub mod intervals;
 pub mod late;
 pub mod late_events;
 pub mod lines;
+pub mod metering;
 pub mod plan;
 pub mod price;
 pub mod projection;

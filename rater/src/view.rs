@@ -259,6 +259,13 @@ impl RatingView {
         other
     }
 
+    /// The same catalog in which these plans have these versions.
+    pub(crate) fn with_plans(&self, plans: impl IntoIterator<Item = (PlanId, Vec<Arc<RatablePlan>>)>) -> Self {
+        let mut other = self.clone();
+        other.plans.extend(plans);
+        other
+    }
+
     /// Whether a version of a plan charges `code`.
     #[must_use]
     pub fn charges_code(&self, plan: &RatablePlan, code: &str) -> bool {

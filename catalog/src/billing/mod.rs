@@ -8,7 +8,7 @@ mod packed;
 mod terms;
 mod terms_storage;
 
-pub use terms::{BillingTerms, EntityTerms, PlanTerms, Tax, TaxedBy, UnknownTax};
+pub use terms::{BillingTerms, EntityTerms, PlanTerms, Tax, TaxedBy, Threshold, UnknownTax};
 
 use crate::billing::packed::{Packed, Packing};
 use crate::catalog::Catalog;
@@ -155,10 +155,17 @@ pub async fn change_mark(database: &Database) -> Result<String, DatabaseError> {
             "(SELECT CAST(COUNT(*) AS TEXT) || ':' || CAST(COALESCE(SUM(updated_at % 1000003), 0) AS TEXT) FROM {table})"
         )
     };
-    let tables =
-        ["organizations", "customers", "plans", "billable_metrics", "subscriptions", "taxes", "billing_entities"]
-            .map(sum)
-            .join(" || ' ' || ");
+    let tables = [
+        "organizations",
+        "customers",
+        "plans",
+        "billable_metrics",
+        "subscriptions",
+        "subscription_thresholds",
+        "taxes",
+        "billing_entities",
+    ];
+    let tables = tables.map(sum).join(" || ' ' || ");
     let row = sqlx::query(AssertSqlSafe(format!("SELECT {tables} AS mark"))).fetch_one(database.pool()).await?;
     Ok(row.try_get("mark")?)
 }
@@ -172,6 +179,26 @@ pub async fn may_charge_in_advance(database: &Database) -> Result<bool, Database
     // As serde_json writes it: no space.
     let sql = r#"SELECT plan_id FROM plan_versions WHERE document LIKE '%"pay_in_advance":true%' LIMIT 1"#;
     Ok(sqlx::query(sql).fetch_optional(database.pool()).await?.is_some())
+}
+
+/// Whether any subscription may have a usage threshold, by its own or by any version of a plan; as narrow a question as
+/// [`may_charge_in_advance`].
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn may_have_thresholds(database: &Database) -> Result<bool, DatabaseError> {
+    let sql = r#"SELECT id FROM subscription_thresholds
+                 UNION ALL SELECT plan_id FROM plan_versions WHERE document LIKE '%"usage_thresholds":[{%' LIMIT 1"#;
+    Ok(sqlx::query(sql).fetch_optional(database.pool()).await?.is_some())
+}
+
+/// What the clocks of sandboxes show; absent: the machine's time.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn sandbox_clocks(database: &Database) -> Result<HashMap<OrganizationId, Option<Timestamp>>, DatabaseError> {
+    let rows = sqlx::query("SELECT id, clock FROM organizations WHERE sandbox = 1").fetch_all(database.pool()).await?;
+    rows.iter().map(|row| Ok((parsed(row, 0)?, instant(row, 1)?))).collect()
 }
 
 /// Runs a query of `$1` (id) and `$2` (organization) and reads each row.

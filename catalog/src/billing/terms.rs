@@ -5,7 +5,9 @@
 use crate::plan::document::PlanDocument;
 use crate::plan::wire::MinimumCommitment;
 use crate::tax::wire::Taxable;
-use domain::ids::{ChargeId, CustomerId, OrganizationId, PlanId};
+use crate::threshold::of_plan;
+use domain::ids::{ChargeId, CustomerId, OrganizationId, PlanId, SubscriptionId};
+use domain::money::MinorUnits;
 use domain::quantity::Quantity;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,11 +35,24 @@ pub struct EntityTerms {
     pub invoice_prefix: String,
 }
 
+/// An amount of usage that is billed as soon as it is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold {
+    /// Its id; stays the same while amount and kind do.
+    pub id: Uuid,
+    /// How much usage.
+    pub amount: MinorUnits,
+    /// Repeats each such amount above the highest that does not.
+    pub recurring: bool,
+}
+
 /// What invoicing needs of one version of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlanTerms {
     /// Least that a period costs in all.
     pub commitment: Option<MinimumCommitment>,
+    /// Amounts of usage that are billed as soon as they are reached.
+    pub thresholds: Vec<Threshold>,
     /// Codes of the taxes of all its fees.
     pub tax_codes: Vec<String>,
     /// Codes of the taxes of charges that have their own.
@@ -49,6 +64,7 @@ impl PlanTerms {
         let charges = document.plan.charges.iter().zip(&document.charge_options);
         Self {
             commitment: document.minimum_commitment.clone(),
+            thresholds: document.usage_thresholds.iter().map(|kept| of_plan(document.plan.id, kept).terms()).collect(),
             tax_codes: document.tax_codes.clone(),
             charge_tax_codes: charges
                 .filter(|(_, options)| !options.tax_codes.is_empty())
@@ -74,6 +90,7 @@ pub struct BillingTerms {
     pub(crate) organizations: HashMap<OrganizationId, OrganizationTerms>,
     pub(crate) plans: HashMap<(PlanId, u32), PlanTerms>,
     pub(crate) entity_of: HashMap<CustomerId, Uuid>,
+    pub(crate) thresholds: HashMap<SubscriptionId, Vec<Threshold>>,
 }
 
 /// Whose taxes a fee bears.
@@ -96,6 +113,17 @@ impl BillingTerms {
     #[must_use]
     pub fn plan(&self, plan: PlanId, version: u32) -> Option<&PlanTerms> {
         self.plans.get(&(plan, version))
+    }
+
+    /// The amounts of usage at which a subscription is billed: its own, and those of the version of its plan, each once.
+    #[must_use]
+    pub fn thresholds(&self, subscription: SubscriptionId, plan: PlanId, version: u32) -> Vec<Threshold> {
+        let of_plan = self.plan(plan, version).map(|terms| terms.thresholds.as_slice()).unwrap_or_default();
+        let own = self.thresholds.get(&subscription).map(Vec::as_slice).unwrap_or_default();
+        let mut all: Vec<Threshold> = own.iter().chain(of_plan).copied().collect();
+        all.sort_by_key(|threshold| (threshold.recurring, threshold.amount));
+        all.dedup_by_key(|threshold| (threshold.recurring, threshold.amount));
+        all
     }
 
     /// The entity that bills a customer: its own, else the organization's default one, if there is any.
@@ -172,7 +200,8 @@ mod tests {
         own.attached.insert((Taxable::Charge, charge.0), vec![tax("attached")]);
         own.default_entity = Some(entity);
         let charge_tax_codes = HashMap::from([(charge, vec!["charge".to_string()])]);
-        let of_plan = PlanTerms { commitment: None, tax_codes: vec!["plan".into()], charge_tax_codes };
+        let tax_codes = vec!["plan".into()];
+        let of_plan = PlanTerms { commitment: None, thresholds: Vec::new(), tax_codes, charge_tax_codes };
         terms.plans.insert((plan, 1), of_plan);
         let own_codes = ["own".to_string()];
         let mut fee =

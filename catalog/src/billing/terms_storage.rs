@@ -1,10 +1,11 @@
-//! Reading taxes, entities and commitments for billing: four queries however many rows there are.
+//! Reading taxes, entities and commitments for billing: five queries however many rows there are.
 
-use crate::billing::terms::{BillingTerms, EntityTerms, OrganizationTerms, Tax};
+use crate::billing::terms::{BillingTerms, EntityTerms, OrganizationTerms, Tax, Threshold};
 use crate::billing::{Conditions, OF_ORGANIZATION, each_row};
 use crate::columns::Columns;
 use crate::database::DatabaseError;
-use domain::ids::OrganizationId;
+use domain::ids::{OrganizationId, SubscriptionId};
+use domain::money::MinorUnits;
 use domain::quantity::Quantity;
 use sqlx::AnyConnection;
 use std::collections::HashMap;
@@ -27,7 +28,26 @@ pub(super) async fn read(
         Ok(())
     })
     .await?;
+    thresholds(connection, conditions, &mut terms.thresholds).await?;
     Ok(terms)
+}
+
+async fn thresholds(
+    connection: &mut AnyConnection,
+    conditions: &Conditions,
+    into: &mut HashMap<SubscriptionId, Vec<Threshold>>,
+) -> Result<(), DatabaseError> {
+    let select = format!("SELECT * FROM subscription_thresholds WHERE {OF_ORGANIZATION} ORDER BY id");
+    each_row(connection, conditions, select, |row| {
+        let threshold = Threshold {
+            id: row.parsed("id")?,
+            amount: MinorUnits(row.integer("amount_cents")?),
+            recurring: row.flag("recurring")?,
+        };
+        into.entry(row.parsed("subscription_id")?).or_default().push(threshold);
+        Ok(())
+    })
+    .await
 }
 
 type Organizations = HashMap<OrganizationId, OrganizationTerms>;

@@ -18,13 +18,14 @@ use std::sync::Arc;
 /// Longest slug, before its number: the contract's name length less room for `-` and a number.
 const MAX_SLUG: usize = 240;
 /// All of an organization's rows, children before parents. Versions, filters, dimensions and charges go with their parents.
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "idempotency_keys",
     "audit_logs",
     "applied_add_ons",
     "add_ons",
     "applied_taxes",
     "taxes",
+    "subscription_thresholds",
     "subscriptions",
     "plan_versions",
     "plans",

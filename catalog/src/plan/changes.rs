@@ -4,9 +4,9 @@ use crate::database::WriteTransaction;
 use crate::metric::wire::MetricFilterRecord;
 use crate::metric::{self, filter_storage};
 use crate::plan::charges;
-use crate::plan::document::{ChargeOptions, PlanDocument};
+use crate::plan::document::{ChargeOptions, PlanDocument, PlanThreshold};
 use crate::plan::identity::{charge_id, continued};
-use crate::plan::wire::{ChargeInput, PlanUpdate};
+use crate::plan::wire::{ChargeInput, PlanUpdate, UsageThreshold};
 use domain::catalog::Charge;
 use domain::ids::{MetricId, OrganizationId};
 use domain::money::MinorUnits;
@@ -70,7 +70,9 @@ pub(crate) async fn changed_document(
     next.plan.pay_in_advance = change.pay_in_advance.unwrap_or(next.plan.pay_in_advance);
     next.plan.bill_charges_monthly = change.bill_charges_monthly.unwrap_or(next.plan.bill_charges_monthly);
     next.minimum_commitment = change.minimum_commitment.clone().unwrap_or(next.minimum_commitment);
-    next.usage_thresholds = change.usage_thresholds.clone().unwrap_or(next.usage_thresholds);
+    if let Some(thresholds) = &change.usage_thresholds {
+        next.usage_thresholds = continued_thresholds(&kept.usage_thresholds, thresholds, now);
+    }
     next.tax_codes = change.tax_codes.clone().unwrap_or(next.tax_codes);
     if let Some(inputs) = &change.charges {
         next.plan.charges = read_charges(write, organization, inputs).await?;
@@ -78,6 +80,22 @@ pub(crate) async fn changed_document(
         continue_charges(kept, &mut next);
     }
     Ok(next)
+}
+
+/// Thresholds that stay keep the date at which they came into the plan.
+pub(crate) fn continued_thresholds(
+    kept: &[PlanThreshold],
+    sent: &[UsageThreshold],
+    now: Timestamp,
+) -> Vec<PlanThreshold> {
+    let as_kept = |threshold: &UsageThreshold| {
+        let same = kept.iter().find(|old| {
+            (old.threshold.amount_cents, old.threshold.recurring) == (threshold.amount_cents, threshold.recurring)
+        });
+        let created_at = same.map_or(Some(now), |old| old.created_at);
+        PlanThreshold { threshold: threshold.clone(), created_at }
+    };
+    sent.iter().map(as_kept).collect()
 }
 
 /// Gives charges that are the same line as before their ids and dates back.

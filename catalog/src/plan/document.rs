@@ -20,12 +20,23 @@ pub struct PlanDocument {
     pub minimum_commitment: Option<MinimumCommitment>,
     /// Amounts of usage that are billed as soon as they are reached.
     #[serde(default)]
-    pub usage_thresholds: Vec<UsageThreshold>,
+    pub usage_thresholds: Vec<PlanThreshold>,
     /// Taxes of all its fees.
     #[serde(default)]
     pub tax_codes: Vec<String>,
     /// Beside `plan.charges`, in the same order.
     pub charge_options: Vec<ChargeOptions>,
+}
+
+/// A threshold as a version keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanThreshold {
+    /// As it is sent and shown.
+    #[serde(flatten)]
+    pub threshold: UsageThreshold,
+    /// When it came into the plan; absent in versions written before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
 }
 
 /// What a charge has beside its prices.
@@ -94,7 +105,7 @@ impl PlanDocument {
             pay_in_advance: self.plan.pay_in_advance,
             bill_charges_monthly: self.plan.bill_charges_monthly,
             minimum_commitment: self.minimum_commitment,
-            usage_thresholds: self.usage_thresholds,
+            usage_thresholds: self.usage_thresholds.into_iter().map(|kept| kept.threshold).collect(),
             tax_codes: self.tax_codes,
             charges: charges.map(|(charge, options)| shown_charge(plan_id, charge, options)).collect(),
             version: self.plan.version,

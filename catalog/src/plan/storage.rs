@@ -6,7 +6,7 @@ use crate::columns::{Columns, name_of, to_json};
 use crate::database::{DatabaseError, WriteTransaction};
 use crate::metric::dimensions;
 use crate::page::Listing;
-use crate::plan::changes::{changed_document, options_of, read_charges};
+use crate::plan::changes::{changed_document, continued_thresholds, options_of, read_charges};
 use crate::plan::charges;
 use crate::plan::document::{PlanDocument, PlanRow};
 use crate::plan::wire::{ChargeInput, PlanCreate, PlanResponse, PlanUpdate};
@@ -56,7 +56,7 @@ impl Catalog {
             charge_options: new.charges.iter().map(|charge| options_of(charge, now)).collect(),
             plan,
             minimum_commitment: new.minimum_commitment.clone(),
-            usage_thresholds: new.usage_thresholds.clone(),
+            usage_thresholds: continued_thresholds(&[], &new.usage_thresholds, now),
             tax_codes: new.tax_codes.clone(),
         };
         let row = PlanRow { document, description: new.description.clone(), created_at: now, updated_at: now };

@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("003_plan_overrides.sql"),
     include_str!("004_unused_advance.sql"),
     include_str!("005_trials.sql"),
+    include_str!("006_usage_thresholds.sql"),
 ];
 
 /// Brings the tables to the newest version.

@@ -19,4 +19,5 @@ mod routes;
 mod snapshot;
 mod subscriptions;
 mod taxes;
+mod thresholds;
 mod world;

@@ -14,6 +14,7 @@ mod preview;
 mod proof;
 mod run;
 mod tax;
+mod usage_alert;
 mod wallet;
 mod wallet_movement;
 mod wallet_rule;
@@ -38,6 +39,9 @@ pub use payment_request::{
 pub use preview::{InvoicePreviewRecord, InvoicePreviewRequest};
 pub use proof::{EventRecord, ProofRecord};
 pub use run::{BillingRunRecord, BillingRunRequest};
+pub use usage_alert::{
+    UsageAlertCreate, UsageAlertRecord, UsageAlertStatus, UsageAlertTriggerRecord, UsageAlertUpdate,
+};
 pub use wallet::{WalletCreate, WalletRecord, WalletUpdate};
 pub use wallet_movement::{
     BalanceTimelineResponse, DepletionForecastResponse, OngoingBalanceResponse, WalletTopUp, WalletTransactionRecord,

@@ -233,3 +233,58 @@ async fn the_database_itself_refuses_a_credit_spent_twice_or_beyond_its_balance(
     let mut write = bench.database().write().await.unwrap();
     sqlx::query(sqlx::AssertSqlSafe(entry(3, -400, 400))).execute(write.connection()).await.unwrap();
 }
+
+/// The first invoice as that of a threshold, which another one took off.
+const THRESHOLD: &[&str] = &[
+    "UPDATE fees SET in_advance = 'threshold:00000000-0000-0000-0000-000000000001:5' WHERE fee_type = 'charge'
+         AND invoice_id = (SELECT id FROM invoices WHERE number = 1)",
+    "UPDATE invoices SET invoice_type = 'progressive_billing',
+         subscription_id = (SELECT MIN(subscription_id) FROM fees WHERE invoice_id = invoices.id) WHERE number = 1",
+    "INSERT INTO progressive_bills (invoice_id, organization_id, subscription_id, period_start, usage_cents, amount_cents, taken_by)
+     SELECT a.id, a.organization_id, a.subscription_id, a.period_start, a.subtotal_cents, a.subtotal_cents, b.id
+     FROM invoices a JOIN invoices b ON b.number = 2 WHERE a.number = 1",
+    "INSERT INTO threshold_crossings (id, organization_id, subscription_id, threshold_id, level_cents, lifetime_cents, usage_cents,
+         period_start, invoice_id, crossed_at)
+     SELECT 'x', organization_id, subscription_id, 't', 5, subtotal_cents, subtotal_cents, period_start, id, 0
+     FROM invoices WHERE number = 1",
+    "UPDATE invoices SET progressive_credit_cents = (SELECT amount_cents FROM progressive_bills),
+         total_cents = total_cents - (SELECT amount_cents FROM progressive_bills) WHERE number = 2",
+];
+
+async fn with_threshold() -> Bench {
+    let bench = billed().await;
+    let mut write = bench.database().write().await.unwrap();
+    for statement in THRESHOLD {
+        sqlx::query(*statement).execute(write.connection()).await.unwrap();
+    }
+    write.commit().await.unwrap();
+    bench
+}
+
+#[tokio::test]
+async fn each_planted_fault_of_thresholds_is_found_by_its_rule() {
+    let report = check_ledger(with_threshold().await.database()).await.unwrap();
+    let of_thresholds = |problem: &&LedgerProblem| problem.rule.contains("threshold");
+    assert_eq!(report.problems.iter().filter(of_thresholds).collect::<Vec<_>>(), Vec::<&LedgerProblem>::new());
+    for (fault, rule) in [
+        ("UPDATE progressive_bills SET amount_cents = amount_cents + 1", "what is taken off an invoice"),
+        ("UPDATE progressive_bills SET taken_by = NULL", "what is taken off an invoice"),
+        (
+            "UPDATE progressive_bills SET taken_by = (SELECT id FROM invoices WHERE number = 3)",
+            "what is taken off an invoice",
+        ),
+        ("UPDATE progressive_bills SET usage_cents = usage_cents + 1", "noted with what it billed"),
+        ("DELETE FROM progressive_bills", "noted with what it billed"),
+        ("UPDATE threshold_crossings SET invoice_id = NULL", "names a threshold that was crossed"),
+        ("UPDATE threshold_crossings SET usage_cents = 1", "names a threshold that was crossed"),
+    ] {
+        let report = planted(&with_threshold().await, fault).await;
+        assert!(report.problems.iter().any(|problem| problem.rule.contains(rule)), "{fault}: {:?}", report.problems);
+    }
+    let bench = with_threshold().await;
+    let not_taken = "UPDATE progressive_bills SET taken_by = NULL";
+    assert!(!planted(&bench, not_taken).await.holds);
+    let again = "UPDATE fees SET in_advance = NULL WHERE in_advance IS NOT NULL";
+    let report = planted(&bench, again).await;
+    assert!(report.problems.iter().any(|problem| problem.rule.contains("taken off with its period")), "{report:?}");
+}

@@ -72,6 +72,10 @@ pub(super) async fn base_of(
         let detail = "credit paid ahead stays in its wallet: it cannot be credited";
         return Err(refused("invoice_of_credit", detail));
     }
+    if invoice.kind == InvoiceKind::ProgressiveBilling {
+        let detail = "the invoice of the period bills this usage again and takes this one off: credit that one";
+        return Err(refused("progressive_invoice", detail));
+    }
     let before = credit_notes::credited(write.connection(), id).await?;
     let billed = invoice.subtotal.0 - invoice.coupons.0 + invoice.tax.0;
     let creditable = MinorUnits(billed - before.net.0 - before.tax.0);

@@ -22,7 +22,9 @@ pub fn spend(bill: &mut Bill, funds: &mut [Fund]) -> Result<Vec<Spent>, MoneyErr
         for fund in funds.iter_mut().filter(|fund| matches!(fund.terms, FundTerms::Coupon(_))) {
             let cents = discount(bill, fund)?;
             if cents > MinorUnits::ZERO && bill.issued {
-                let uses = i64::from(fund.balance > 0);
+                // The period's invoice bills the same usage again and takes off what was billed: that is what uses a coupon up.
+                let is_used_up = fund.balance > 0 && bill.kind != InvoiceKind::ProgressiveBilling;
+                let uses = i64::from(is_used_up);
                 spent.push(fund.take(uses, cents, bill));
             }
         }

@@ -27,6 +27,8 @@ pub const MIGRATIONS: &[&str] = &[
     super::payment_tables::PAYMENTS,
     super::tally::MIGRATION,
     super::below_zero::MIGRATION,
+    super::progressive::MIGRATION,
+    super::alerts::MIGRATION,
 ];
 
 /// Looks at the tables without changing any; their version, 0 when there are none.

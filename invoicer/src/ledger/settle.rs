@@ -10,7 +10,7 @@ use crate::credits::fund::{Fund, FundKind, Spent};
 use crate::credits::spend::spend;
 use crate::ledger::drafts::ReworkedDraft;
 use crate::ledger::fees::StoredFee;
-use crate::model::{Invoice, InvoiceStatus};
+use crate::model::{Credits, Invoice, InvoiceStatus};
 use domain::ids::{CustomerId, FeeId};
 use domain::money::MinorUnits;
 use domain::quantity::Quantity;
@@ -148,7 +148,8 @@ fn settle_draft(reworked: &mut ReworkedDraft, funds: &mut Vec<Fund>, settled: &m
         lines: kept.chain(reworked.anew.iter().map(|(_, fee)| BillLine::of(fee))).collect(),
         subtotal: reworked.subtotal,
         taxes: reworked.taxes.clone(),
-        credits: Default::default(),
+        // Taken as the draft was made.
+        credits: Credits { progressive: draft.progressive_credit, ..Credits::default() },
         total: reworked.total,
     };
     settle_bill(&mut bill, funds, settled)?;
@@ -164,7 +165,8 @@ fn settle_draft(reworked: &mut ReworkedDraft, funds: &mut Vec<Fund>, settled: &m
     Ok(())
 }
 
-fn line_of(fee: &StoredFee) -> BillLine {
+/// A stored fee that no coupon has been taken off.
+pub(crate) fn line_of(fee: &StoredFee) -> BillLine {
     BillLine {
         fee: fee.id,
         kind: fee.kind,

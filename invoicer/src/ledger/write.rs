@@ -7,7 +7,7 @@
 use super::bulk::{BulkInsert, Cell};
 use super::fee_rows::insert_fees;
 use super::frontiers::{FrontierKey, FrontierMap, FrontierMove};
-use super::{LedgerError, frontiers, settle, tally};
+use super::{LedgerError, frontiers, progressive, settle, tally};
 use crate::model::{Invoice, InvoiceStatus};
 use domain::ids::{BillingRunId, OrganizationId};
 use domain::money::{Currency, MinorUnits};
@@ -55,12 +55,14 @@ pub async fn write(
     if !frontiers::advance(connection, &context.cut_id, &joined_moves(invoices)?).await? {
         return Ok(false);
     }
+    let taken = progressive::take(connection, context.row_lock, invoices).await?;
     insert_all(
         connection,
         context,
         invoices.iter_mut().map(|new| &mut new.invoice).filter(|invoice| invoice.is_owed()),
     )
     .await?;
+    progressive::note_taken(connection, taken).await?;
     count_in_run(connection, context, invoices).await?;
     if let Some(first) = invoices.first() {
         tally::fold_sometimes(connection, first.invoice.organization).await?;

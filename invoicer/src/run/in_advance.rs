@@ -121,7 +121,7 @@ impl Shared {
         if let Some(known) = cached.filter(|known| known.mark == mark) {
             return Ok(known);
         }
-        let world = self.inputs.world(None).await?;
+        let world = self.world_at(&mark).await?;
         let payers = Arc::new(AdvancePayers::of(&world.view));
         let found = (!payers.is_empty()).then_some(Payers { world, payers });
         Ok(Known { mark, payers: found })
@@ -271,7 +271,7 @@ impl Shared {
 }
 
 /// Up to where the farther of two is, partition by partition.
-fn joined(one: &Cut, other: &Cut) -> Cut {
+pub(super) fn joined(one: &Cut, other: &Cut) -> Cut {
     let mut joined = one.clone();
     let known: BTreeMap<(u16, u16), u64> =
         one.iter().map(|(epoch, partition, last)| ((epoch, partition), last)).collect();
@@ -322,7 +322,7 @@ fn is_invoiced(fee: &AdvanceFee) -> bool {
     fee.charge.invoiceable
 }
 
-fn line_of(item: &RatingItem, plan: Arc<RatablePlan>) -> PlannedLine {
+pub(super) fn line_of(item: &RatingItem, plan: Arc<RatablePlan>) -> PlannedLine {
     let due = Due {
         subscription: item.subscription,
         part: Part::Usage,

@@ -5,12 +5,14 @@
 
 use crate::credits::bill::BillLine;
 use crate::credits::fund::WalletTerms;
+use crate::ledger::settle::line_of;
 use crate::ledger::wallets::StoredWallet;
+use crate::ledger::{LedgerError, invoices, progressive};
 use crate::model::FeeKind;
 use crate::preview::{PreviewError, PreviewOf, preview};
 use crate::tax::rounded_sum;
-use catalog::Catalog;
-use domain::ids::SubscriptionId;
+use catalog::{Catalog, DatabaseError};
+use domain::ids::{OrganizationId, SubscriptionId};
 use domain::money::MinorUnits;
 use domain::quantity::Quantity;
 use domain::time::Timestamp;
@@ -53,13 +55,34 @@ pub async fn ongoing_usage(
         if shown.currency != wallet.currency {
             continue;
         }
-        for fee in shown.fees.iter().filter(|fee| fee.kind == FeeKind::Charge && fee.in_advance.is_none()) {
-            let line = BillLine::of(fee);
-            let payer = terms.iter().find(|(_, terms)| terms.pays(&line));
-            if payer.is_some_and(|(id, _)| *id == wallet.id) {
-                sum += &line.gross();
-            }
+        let is_ours = |line: &BillLine| {
+            let payer = terms.iter().find(|(_, terms)| terms.pays(line));
+            payer.is_some_and(|(id, _)| *id == wallet.id)
+        };
+        let usage = shown.fees.iter().filter(|fee| fee.kind == FeeKind::Charge && fee.in_advance.is_none());
+        for line in usage.map(BillLine::of).filter(is_ours) {
+            sum += &line.gross();
+        }
+        let billed = billed_at_thresholds(catalog, wallet.organization, *subscription).await?;
+        for line in billed.into_iter().filter(is_ours) {
+            sum = &sum - &line.gross();
         }
     }
     Ok(rounded_sum(&sum)?)
+}
+
+/// Usage of the open period that stands on an invoice already; the newest such invoice holds all of it.
+async fn billed_at_thresholds(
+    catalog: &Catalog,
+    organization: OrganizationId,
+    subscription: SubscriptionId,
+) -> Result<Vec<BillLine>, PreviewError> {
+    let acquired = catalog.database().pool().acquire().await;
+    let mut connection = acquired.map_err(|error| LedgerError::Database(DatabaseError::from(error)))?;
+    let mut lines = Vec::new();
+    for bill in progressive::waiting(&mut connection, &[subscription]).await? {
+        let invoice = invoices::get(&mut connection, organization, bill.invoice).await?;
+        lines.extend(invoice.iter().flat_map(|invoice| &invoice.fees).map(line_of));
+    }
+    Ok(lines)
 }

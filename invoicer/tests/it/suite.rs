@@ -15,4 +15,6 @@ mod payments;
 mod routes;
 mod run_reports;
 mod support;
+mod thresholds;
+mod usage_alerts;
 mod wallets;

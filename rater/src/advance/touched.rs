@@ -2,7 +2,7 @@
 //! store about the few metrics concerned, however many subscriptions there are.
 
 use super::is_paid_in_advance;
-use crate::late::changes_of;
+use crate::late::{Changes, changes_of};
 use crate::rate::{RateError, Rater, in_background};
 use crate::rated::RatingItem;
 use crate::view::{RatingView, ViewError};
@@ -80,23 +80,40 @@ impl Rater {
         after: &Cut,
         until: &Cut,
     ) -> Result<Vec<RatingItem>, RateError> {
-        if payers.is_empty() || after == until {
+        if payers.is_empty() {
             return Ok(Vec::new());
         }
-        let codes: Vec<(OrganizationId, String)> = payers.codes.iter().cloned().collect();
+        let changes = self.changed_in(view, payers.codes.iter().cloned().collect(), after, until).await?;
+        let (view, payers) = (view.clone(), payers.clone());
+        in_background(move || touched(&view, &payers, &changes)).await
+    }
+
+    /// Which part of time changed for which subscriptions in events of these metrics that came in after `after` and up to `until`.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn changed_in(
+        &self,
+        view: &Arc<RatingView>,
+        codes: Vec<(OrganizationId, String)>,
+        after: &Cut,
+        until: &Cut,
+    ) -> Result<Changes, RateError> {
+        if codes.is_empty() || after == until {
+            return Ok(Changes::default());
+        }
         let mut changed: Vec<ChangedSeries> = Vec::new();
         self.store().changed_series_of(&codes, after, until, |series| changed.push(series)).await?;
         if changed.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Changes::default());
         }
-        let (view, payers) = (view.clone(), payers.clone());
-        in_background(move || touched(&view, &payers, &changed)).await
+        let view = view.clone();
+        // What a recurring metric carries into later periods is billed as those begin.
+        in_background(move || changes_of(&view, &changed, &HashSet::new())).await
     }
 }
 
-fn touched(view: &RatingView, payers: &AdvancePayers, changed: &[ChangedSeries]) -> Vec<RatingItem> {
-    // What a recurring metric carries into later periods is billed as those begin.
-    let changes = changes_of(view, changed, &HashSet::new());
+fn touched(view: &RatingView, payers: &AdvancePayers, changes: &Changes) -> Vec<RatingItem> {
     let mut items = Vec::new();
     for (id, first, last) in changes.each().filter(|(id, ..)| payers.subscriptions.contains(id)) {
         // Rating the stretch names what is missing; here there is nothing to touch.

@@ -158,7 +158,8 @@ fn told(page: &str) -> (BTreeSet<&str>, BTreeSet<(&str, &str)>) {
             continue;
         };
         if first.contains(" /") {
-            routes.insert(first);
+            // With what stands before it: a route that was built stands in a table.
+            routes.insert(&row[..first.len() + 3]);
         } else {
             members.insert((schema, first));
         }

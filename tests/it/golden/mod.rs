@@ -20,10 +20,6 @@ fn does(case: &Value, verb: &str) -> bool {
     case["timeline"].as_array().into_iter().flatten().any(|step| step["do"] == verb)
 }
 
-fn any_plan(case: &Value, holds: impl Fn(&Value) -> bool) -> bool {
-    case["plans"].as_array().into_iter().flatten().any(holds)
-}
-
 /// Whether two steps of these kinds happen at one instant, the first before the second.
 fn at_one_instant(case: &Value, first: &str, second: &str) -> bool {
     let steps = || case["timeline"].as_array().into_iter().flatten();
@@ -31,7 +27,7 @@ fn at_one_instant(case: &Value, first: &str, second: &str) -> bool {
     ends.into_iter().any(|end| steps().any(|step| step["do"] == first && step["at"] == end["at"]))
 }
 
-const DECISIONS: [Decision; 3] = [
+const DECISIONS: [Decision; 2] = [
     Decision {
         reason: "periods are half open (I6): usage at the instant of the end is no longer the subscription's",
         applies: |case| at_one_instant(case, "event", "terminate_subscription"),
@@ -41,10 +37,6 @@ const DECISIONS: [Decision; 3] = [
         applies: |case| {
             case["customer"].get("invoice_grace_period_days").is_some() && does(case, "finalize_all_drafts")
         },
-    },
-    Decision {
-        reason: "usage thresholds are not billed yet",
-        applies: |case| any_plan(case, |plan| plan.get("usage_thresholds").is_some()),
     },
 ];
 

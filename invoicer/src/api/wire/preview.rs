@@ -75,7 +75,7 @@ pub struct InvoicePreviewRecord {
     pub tax_amount_cents: String,
     /// Taken off by coupons.
     pub coupons_amount_cents: String,
-    /// Paid from wallets.
+    /// Billed before, as thresholds were crossed. Wallets are not asked.
     pub prepaid_credit_amount_cents: String,
     /// What would be due.
     pub total_cents: String,
@@ -93,7 +93,7 @@ impl InvoicePreviewRecord {
             subtotal_cents: preview.subtotal.to_string(),
             tax_amount_cents: preview.tax.to_string(),
             coupons_amount_cents: "0".into(),
-            prepaid_credit_amount_cents: "0".into(),
+            prepaid_credit_amount_cents: preview.progressive.to_string(),
             total_cents: preview.total.to_string(),
             currency: preview.currency.to_string(),
             fees: preview.fees.iter().map(FeePreview::of).collect(),
