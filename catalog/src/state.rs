@@ -24,9 +24,15 @@ pub struct Done {
     pub id: String,
 }
 
-/// Takes part when a sandbox's clock has moved: does all that fell due, in order, before the request is answered.
+/// Takes part when a sandbox's clock moves: does all that fell due, in order, before the request is answered.
 #[async_trait]
 pub trait ClockMoved: Send + Sync {
+    /// The clock of `organization` is about to move: what happened until now is done as it still shows.
+    ///
+    /// # Errors
+    /// What the client is answered; the clock stays where it is.
+    async fn clock_will_move(&self, organization: OrganizationId) -> Result<Vec<Done>, ApiError>;
+
     /// The clock of `organization` now shows `now`. Called again with the same `now` it must do nothing twice.
     ///
     /// # Errors

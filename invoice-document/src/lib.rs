@@ -1,4 +1,4 @@
-//! An invoice as a PDF: a page one would send.
+//! An invoice or a credit note as a PDF: a page one would send.
 //!
 //! [`Document`] says what is on it, in the terms of the ledger; `Document::pdf` sets it with typst, where the crate is built with its
 //! feature `typesetting` (typst takes minutes to compile). [`locale`] writes numbers,
@@ -17,6 +17,25 @@ mod typesetting;
 
 use domain::money::{Currency, MinorUnits};
 use locale::Locale;
+
+/// What the page is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Asks for money.
+    #[default]
+    Invoice,
+    /// Takes some of an invoice back.
+    CreditNote {
+        /// The invoice's number.
+        invoice: String,
+        /// To be spent by later invoices.
+        credit: MinorUnits,
+        /// To be paid back in money.
+        refund: MinorUnits,
+        /// Off what was still due of the invoice.
+        offset: MinorUnits,
+    },
+}
 
 /// Where an invoice stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +57,9 @@ pub struct Line {
     pub description: String,
     /// Filter, group, or what else tells it from others.
     pub detail: String,
-    /// Exact decimal.
+    /// Exact decimal; empty where an amount stands by itself.
     pub units: String,
-    /// Price of a unit in minor units, exact decimal.
+    /// Price of a unit in minor units, exact decimal; empty with the units.
     pub unit_amount: String,
     /// What is owed.
     pub amount: MinorUnits,
@@ -99,16 +118,18 @@ pub struct Logo {
 /// Everything on the page.
 #[derive(Clone, Debug)]
 pub struct Document {
+    /// What it is.
+    pub kind: Kind,
     /// How it is written.
     pub locale: Locale,
-    /// The invoice's number.
+    /// Its number.
     pub number: String,
     /// Where it stands.
     pub standing: Standing,
     /// Local day of issue, `YYYY-MM-DD`; absent: not yet.
     pub issued: Option<String>,
-    /// Local day by which to pay.
-    pub due: String,
+    /// Local day by which to pay; a credit note has none.
+    pub due: Option<String>,
     /// First and last local day.
     pub period: Option<(String, String)>,
     /// Name and address, a line each, the name first.
@@ -162,7 +183,7 @@ mod specimens;
 
 #[cfg(all(test, feature = "typesetting"))]
 mod tests {
-    use super::specimens::{long, short};
+    use super::specimens::{credit_note, long, short};
     use super::*;
 
     fn pages(pdf: &[u8]) -> usize {
@@ -179,6 +200,18 @@ mod tests {
         assert!(pdf.starts_with(b"%PDF-"), "{:?}", &pdf[..8]);
         assert_eq!(pages(&pdf), 1);
         assert_eq!(document.pdf().unwrap(), pdf);
+    }
+
+    #[test]
+    fn a_credit_note_is_a_page_that_says_so_and_where_its_total_goes() {
+        let note = credit_note();
+        assert_eq!(pages(&note.pdf().unwrap()), 1);
+        let page = serde_json::to_value(page::Page::of(&note)).unwrap();
+        assert_eq!(page["heading"], "Credit note CN-000007");
+        assert_eq!(page["due"], serde_json::json!(["Amount credited", "EUR\u{a0}529.20"]));
+        let parts = "To be spent by later invoices: EUR\u{a0}400.00 · To be paid back: EUR\u{a0}129.20";
+        assert_eq!(page["note"], parts);
+        assert_eq!(page["facts"][1], serde_json::json!(["For invoice", "ACME-000042"]));
     }
 
     #[test]

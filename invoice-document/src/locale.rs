@@ -10,6 +10,13 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Labels {
     pub invoice: &'static str,
+    pub off_invoice: &'static str,
+    pub paid_back: &'static str,
+    pub later_invoices: &'static str,
+    pub amount_credited: &'static str,
+    pub of_invoice: &'static str,
+    pub note_number: &'static str,
+    pub credit_note: &'static str,
     pub draft: &'static str,
     pub paid: &'static str,
     pub voided: &'static str,
@@ -41,6 +48,13 @@ pub struct Labels {
 
 const ENGLISH: Labels = Labels {
     invoice: "Invoice",
+    off_invoice: "Off what was due of the invoice",
+    paid_back: "To be paid back",
+    later_invoices: "To be spent by later invoices",
+    amount_credited: "Amount credited",
+    of_invoice: "For invoice",
+    note_number: "Credit note number",
+    credit_note: "Credit note",
     draft: "Draft",
     paid: "Paid",
     voided: "Voided",
@@ -72,6 +86,13 @@ const ENGLISH: Labels = Labels {
 
 const GERMAN: Labels = Labels {
     invoice: "Rechnung",
+    off_invoice: "Von der Rechnung abgezogen",
+    paid_back: "Wird zurückgezahlt",
+    later_invoices: "Für spätere Rechnungen",
+    amount_credited: "Gutgeschrieben",
+    of_invoice: "Zu Rechnung",
+    note_number: "Gutschriftsnummer",
+    credit_note: "Gutschrift",
     draft: "Entwurf",
     paid: "Bezahlt",
     voided: "Storniert",
@@ -103,6 +124,13 @@ const GERMAN: Labels = Labels {
 
 const FRENCH: Labels = Labels {
     invoice: "Facture",
+    off_invoice: "Déduit de la facture",
+    paid_back: "À rembourser",
+    later_invoices: "À valoir sur les prochaines factures",
+    amount_credited: "Montant crédité",
+    of_invoice: "Pour la facture",
+    note_number: "Numéro d’avoir",
+    credit_note: "Avoir",
     draft: "Brouillon",
     paid: "Payée",
     voided: "Annulée",

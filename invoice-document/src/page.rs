@@ -2,7 +2,7 @@
 
 use crate::locale::Labels;
 use crate::typesetting::logo_name;
-use crate::{Document, Line, Section, Standing};
+use crate::{Document, Kind, Line, Section, Standing};
 use domain::money::MinorUnits;
 use serde::Serialize;
 
@@ -74,8 +74,8 @@ impl<'a> Page<'a> {
             ]
         });
         Self {
-            title: format!("{} {}", labels.invoice, document.number),
-            heading: format!("{} {}", labels.invoice, document.number),
+            title: heading(document),
+            heading: heading(document),
             stamp,
             number: &document.number,
             language: locale.language,
@@ -86,20 +86,45 @@ impl<'a> Page<'a> {
             facts: facts(document),
             sections: document.sections.iter().map(|section| page_section(document, section)).collect(),
             sums: sums(document),
-            due: [labels.amount_due.to_owned(), money(document.sums.total)],
+            due: [due_label(document).to_owned(), money(document.sums.total)],
             taxes: rates.collect(),
             footer: &document.footer,
-            note: String::new(),
+            note: note(document),
             logo: document.logo.as_ref().and_then(logo_name),
         }
     }
 }
 
+fn heading(document: &Document) -> String {
+    let labels = document.locale.labels;
+    let what = if document.kind == Kind::Invoice { labels.invoice } else { labels.credit_note };
+    format!("{what} {}", document.number)
+}
+
+fn due_label(document: &Document) -> &'static str {
+    let labels = document.locale.labels;
+    if document.kind == Kind::Invoice { labels.amount_due } else { labels.amount_credited }
+}
+
+/// Where a credit note's total goes.
+fn note(document: &Document) -> String {
+    let Kind::CreditNote { credit, refund, offset, .. } = &document.kind else { return String::new() };
+    let labels = document.locale.labels;
+    let parts = [(labels.later_invoices, credit), (labels.paid_back, refund), (labels.off_invoice, offset)];
+    let told = parts.into_iter().filter(|(_, cents)| **cents != MinorUnits::ZERO);
+    let written = told.map(|(label, cents)| format!("{label}: {}", document.locale.money(*cents, document.currency)));
+    written.collect::<Vec<_>>().join(" · ")
+}
+
 fn facts(document: &Document) -> Vec<[String; 2]> {
     let (locale, labels) = (document.locale, document.locale.labels);
-    let mut facts = vec![[labels.number.to_owned(), document.number.clone()]];
+    let number = if document.kind == Kind::Invoice { labels.number } else { labels.note_number };
+    let mut facts = vec![[number.to_owned(), document.number.clone()]];
+    if let Kind::CreditNote { invoice, .. } = &document.kind {
+        facts.push([labels.of_invoice.to_owned(), invoice.clone()]);
+    }
     facts.extend(document.issued.as_ref().map(|day| [labels.issued.to_owned(), locale.date(day)]));
-    facts.push([labels.due.to_owned(), locale.date(&document.due)]);
+    facts.extend(document.due.as_ref().map(|day| [labels.due.to_owned(), locale.date(day)]));
     facts.extend(document.period.as_ref().map(|days| [labels.period.to_owned(), between(document, days)]));
     facts
 }
@@ -147,7 +172,7 @@ fn page_row<'a>(document: &'a Document, (description, detail): (&'a str, &'a str
         description,
         detail,
         quantity: locale.number(&line.units),
-        unit_price: locale.price(&line.unit_amount, currency),
+        unit_price: if line.units.is_empty() { String::new() } else { locale.price(&line.unit_amount, currency) },
         amount: locale.amount(line.amount, currency),
     }
 }

@@ -1,6 +1,6 @@
 //! Invoices to look at: for tests and `examples/specimen.rs`.
 
-use super::{Document, Line, Locale, Logo, MinorUnits, Section, Standing, Sums, TaxRow};
+use super::{Document, Kind, Line, Locale, Logo, MinorUnits, Section, Standing, Sums, TaxRow};
 
 const LOGO: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" width="220" height="60"><rect width="60" height="60" rx="12" fill="#1d4ed8"/><path d="M14 40 L30 16 L46 40 Z" fill="white"/><text x="74" y="40" font-size="30" fill="#111">Acme</text></svg>"##;
 
@@ -18,11 +18,12 @@ fn line(description: &str, detail: &str, units: &str, unit_amount: &str, cents: 
 pub fn short() -> Document {
     let july = Some(("2026-07-01".to_owned(), "2026-07-31".to_owned()));
     Document {
+        kind: Kind::Invoice,
         locale: Locale::of("en"),
         number: "ACME-000042".into(),
         standing: Standing::Open,
         issued: Some("2026-08-01".into()),
-        due: "2026-08-31".into(),
+        due: Some("2026-08-31".into()),
         period: july.clone(),
         issuer: ["Acme Metering GmbH", "Lindenstraße 12", "10969 Berlin", "DE", "billing@acme.example"]
             .map(Into::into)
@@ -77,4 +78,39 @@ pub fn long(lines: usize) -> Document {
     });
     document.sections[0].lines = several.collect();
     document
+}
+
+/// Part of [`short`], taken back.
+pub fn credit_note() -> Document {
+    let of = short();
+    Document {
+        kind: Kind::CreditNote {
+            invoice: of.number.clone(),
+            credit: MinorUnits(40_000),
+            refund: MinorUnits(12_920),
+            offset: MinorUnits::ZERO,
+        },
+        number: "CN-000007".into(),
+        issued: Some("2026-08-12".into()),
+        due: None,
+        period: None,
+        sections: vec![Section {
+            title: "Wrong price for the first week of July".into(),
+            period: None,
+            lines: vec![line("API calls", "", "", "", 44_100)],
+        }],
+        taxes: vec![TaxRow {
+            name: "VAT".into(),
+            rate: "0.2".into(),
+            base: MinorUnits(44_100),
+            amount: MinorUnits(8_820),
+        }],
+        sums: Sums {
+            subtotal: MinorUnits(44_100),
+            taxes: MinorUnits(8_820),
+            total: MinorUnits(52_920),
+            ..Sums::default()
+        },
+        ..of
+    }
 }

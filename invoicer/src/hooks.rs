@@ -17,20 +17,24 @@ use http_api::ApiError;
 
 #[async_trait]
 impl ClockMoved for BillingRuns {
+    /// Bills what came in as the clock still shows when it did.
+    async fn clock_will_move(&self, organization: OrganizationId) -> Result<Vec<Done>, ApiError> {
+        self.bill_in_advance().await?;
+        let own = |one: &OrganizationId| *one == organization;
+        let mut done = Vec::new();
+        for billed in self.bill_thresholds().await?.into_iter().filter(|billed| own(&billed.organization)) {
+            let what = DoneKind::InvoiceFinalized.as_str().into();
+            done.push(Done { at: billed.at, what, id: billed.invoice.to_string() });
+        }
+        for fired in self.fire_alerts().await?.into_iter().filter(|fired| own(&fired.organization)) {
+            done.push(Done { at: fired.at, what: "usage_alert.triggered".into(), id: fired.trigger.to_string() });
+        }
+        Ok(done)
+    }
+
     /// Bills what fell due, in order. Asked again with the same instant it bills nothing twice (I4).
     async fn clock_moved(&self, organization: OrganizationId, now: Timestamp) -> Result<Vec<Done>, ApiError> {
-        self.bill_in_advance().await?;
-        let at_thresholds = self.bill_thresholds().await?;
-        let own = at_thresholds.into_iter().filter(|billed| billed.organization == organization);
-        let issued = DoneKind::InvoiceFinalized.as_str();
-        let mut done: Vec<Done> =
-            own.map(|billed| Done { at: billed.at, what: issued.into(), id: billed.invoice.to_string() }).collect();
-        let fired = self.fire_alerts().await?.into_iter().filter(|fired| fired.organization == organization);
-        done.extend(fired.map(|fired| Done {
-            at: fired.at,
-            what: "usage_alert.triggered".into(),
-            id: fired.trigger.to_string(),
-        }));
+        let mut done = Vec::new();
         // Wallets are filled up and expire at their instants, each before what is billed at it.
         while let Some(at) = self.next_of_wallets(organization, now).await? {
             let tended = self.billed_and_tended(organization, Timestamp(at.0 - 1), at).await?;

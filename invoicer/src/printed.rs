@@ -1,22 +1,27 @@
-//! An invoice as the page to send: what stands in the ledger, with the names and addresses that the catalog says now.
+//! An invoice, or a credit note, as the page to send: what stands in the ledger, with the names and addresses that the catalog says now.
 //!
 //! Lines are grouped by subscription, in the order of the invoice. Days are those of the customer's timezone; a period is shown
 //! with its last day. It refuses to fetch anything: a logo is printed when the organization's `logo_url` holds the picture itself
 //! (a `data:` address), never from the network.
 
+use crate::credits::note::NoteItem;
 use crate::ledger::LedgerError;
+use crate::ledger::credit_notes::StoredNote;
 use crate::ledger::fees::StoredFee;
 use crate::ledger::invoices::StoredInvoice;
 use crate::model::InvoiceStatus;
+use crate::tax::{TaxLine, rounded_sum};
 use base64::Engine;
 use catalog::billing_entity::wire::BillingEntityRecord;
 use catalog::customer::wire::CustomerRecord;
 use catalog::organization::wire::OrganizationRecord;
 use chrono_tz::Tz;
 use domain::ids::SubscriptionId;
+use domain::money::MinorUnits;
+use domain::quantity::Quantity;
 use domain::time::Timestamp;
 use invoice_document::locale::Locale;
-use invoice_document::{Document, Line, Logo, Section, Standing, Sums, TaxRow};
+use invoice_document::{Document, Kind, Line, Logo, Section, Standing, Sums, TaxRow};
 use rater::RatingView;
 use serde_json::{Map, Value};
 use std::fmt::Write;
@@ -42,13 +47,8 @@ pub fn page_of(invoice: &StoredInvoice, names: &Names<'_>) -> Result<Document, L
     let zone: Tz = names.customer.timezone.parse().unwrap_or(Tz::UTC);
     let locale = names.entity.map_or("en", |entity| entity.document.document_locale.as_str());
     let issued = Some(invoice.issued_at).filter(|at| *at < Timestamp::LATEST);
-    let taxes = invoice.taxes.iter().map(|line| TaxRow {
-        name: line.tax.tax_name.clone(),
-        rate: line.tax.tax_rate.to_string(),
-        base: line.base_amount_cents,
-        amount: line.amount_cents,
-    });
     Ok(Document {
+        kind: Kind::Invoice,
         locale: Locale::of(locale),
         number: invoice.number.clone().unwrap_or_else(|| format!("DRAFT-{}", invoice.id)),
         standing: match invoice.status {
@@ -58,7 +58,7 @@ pub fn page_of(invoice: &StoredInvoice, names: &Names<'_>) -> Result<Document, L
             InvoiceStatus::Voided => Standing::Voided,
         },
         issued: issued.map(|at| day(zone, at)),
-        due: day(zone, invoice.due_date),
+        due: Some(day(zone, invoice.due_date)),
         period: (invoice.period_start < invoice.period_end)
             .then(|| days(zone, invoice.period_start, invoice.period_end)),
         issuer: issuer_of(names),
@@ -66,7 +66,7 @@ pub fn page_of(invoice: &StoredInvoice, names: &Names<'_>) -> Result<Document, L
         customer: customer_of(names.customer),
         currency: invoice.currency,
         sections: sections_of(invoice, names.view, zone)?,
-        taxes: taxes.collect(),
+        taxes: tax_rows(&invoice.taxes),
         sums: Sums {
             subtotal: invoice.subtotal,
             coupons: invoice.coupons,
@@ -79,6 +79,73 @@ pub fn page_of(invoice: &StoredInvoice, names: &Names<'_>) -> Result<Document, L
         footer: names.entity.and_then(|entity| entity.document.invoice_footer.clone()).unwrap_or_default(),
         logo: names.organization.logo_url.as_deref().and_then(embedded),
     })
+}
+
+/// The page of a credit note over `invoice`, of whose fees it credits these amounts.
+///
+/// # Errors
+/// When the ledger holds what cannot be read, or past 64 bits.
+pub fn note_page_of(
+    note: &StoredNote,
+    items: &[NoteItem],
+    invoice: &StoredInvoice,
+    names: &Names<'_>,
+) -> Result<Document, LedgerError> {
+    let page = page_of(invoice, names)?;
+    let zone: Tz = names.customer.timezone.parse().unwrap_or(Tz::UTC);
+    let lines = note_lines(note, items, invoice)?;
+    Ok(Document {
+        kind: Kind::CreditNote { invoice: page.number, credit: note.credit, refund: note.refund, offset: note.offset },
+        number: note.number.clone(),
+        standing: if note.voided_at.is_some() { Standing::Voided } else { Standing::Open },
+        issued: note.issued_at.map(|at| day(zone, at)),
+        due: None,
+        period: None,
+        sections: vec![Section { title: note.description.clone().unwrap_or_default(), period: None, lines }],
+        taxes: tax_rows(&note.sums.taxes),
+        sums: Sums {
+            subtotal: note.sums.net.plus(note.sums.coupons)?,
+            coupons: note.sums.coupons,
+            taxes: note.sums.tax,
+            total: note.sums.total()?,
+            ..Sums::default()
+        },
+        ..page
+    })
+}
+
+/// Shares of fees may be exact decimals: what is shown of each is rounded so that the lines add up.
+fn note_lines(note: &StoredNote, items: &[NoteItem], invoice: &StoredInvoice) -> Result<Vec<Line>, LedgerError> {
+    let line = |description: String, amount: MinorUnits| Line {
+        description,
+        detail: String::new(),
+        units: String::new(),
+        unit_amount: String::new(),
+        amount,
+    };
+    let (mut lines, mut exact, mut shown) = (Vec::new(), Quantity::ZERO, MinorUnits::ZERO);
+    for item in items {
+        let fee = invoice.fees.iter().find(|fee| fee.id == item.fee);
+        exact += &item.amount;
+        let so_far = rounded_sum(&exact)?;
+        let title = fee.map(|fee| fee.description.clone()).unwrap_or_default();
+        lines.push(line(title, so_far.plus(MinorUnits(-shown.0))?));
+        shown = so_far;
+    }
+    if lines.is_empty() {
+        lines.push(line(note.reason.clone(), note.sums.net.plus(note.sums.coupons)?));
+    }
+    Ok(lines)
+}
+
+fn tax_rows(taxes: &[TaxLine]) -> Vec<TaxRow> {
+    let row = |line: &TaxLine| TaxRow {
+        name: line.tax.tax_name.clone(),
+        rate: line.tax.tax_rate.to_string(),
+        base: line.base_amount_cents,
+        amount: line.amount_cents,
+    };
+    taxes.iter().map(row).collect()
 }
 
 fn day(zone: Tz, instant: Timestamp) -> String {

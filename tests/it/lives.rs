@@ -1,6 +1,6 @@
 //! Random lives of subscriptions in a sandbox, against a naive model: after each step everything owed so far is billed once, to the
 //! cent, every invoice adds up with its taxes, coupons and credits, numbers have no gap, a wallet gives each invoice what it has and
-//! no more, and an invoice is paid exactly when its payments come to what is due (I4, I5, I6, I7).
+//! no more, each threshold is billed once and taken off once, and an invoice is paid exactly when its payments come to what is due (I4, I5, I6, I7).
 //!
 //! A life has a timezone (months of 23- and 25-hour days among them), taxes of some level, days of grace or none, and a clock that
 //! jumps or walks. The model ([`model`]) knows days, months and multiplication; it shares no code with the product. Instants are whole
@@ -8,6 +8,7 @@
 
 mod funds;
 mod model;
+mod thresholds;
 
 use crate::harness::Server;
 use crate::wire::{Caller, text};
@@ -19,6 +20,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use thresholds::{Bill, EACH, Look, ONCE, taken_off};
 
 #[derive(Clone, Copy, Debug)]
 enum Act {
@@ -72,6 +74,8 @@ struct Ways {
     steps: i64,
     /// Whether drafts are refreshed before each look at them.
     refreshes: bool,
+    /// Whether plans bill usage as it reaches amounts.
+    thresholds: bool,
 }
 
 fn any_ways() -> impl Strategy<Value = Ways> {
@@ -79,12 +83,14 @@ fn any_ways() -> impl Strategy<Value = Ways> {
         prop_oneof![Just(Tz::UTC), Just(Tz::America__New_York), Just(Tz::Pacific__Auckland), Just(Tz::Asia__Kolkata)];
     let taxes = prop_oneof![Just(Taxes::None), Just(Taxes::Organization), Just(Taxes::CustomerAndPlan)];
     let grace = prop_oneof![2 => Just(0_i64), 1 => Just(3), 1 => Just(12)];
-    (zone, taxes, grace, 1_i64..5, any::<bool>()).prop_map(|(zone, taxes, grace, steps, refreshes)| Ways {
+    let flags = (any::<bool>(), any::<bool>());
+    (zone, taxes, grace, 1_i64..5, flags).prop_map(|(zone, taxes, grace, steps, (refreshes, thresholds))| Ways {
         zone,
         taxes,
         grace,
         steps,
         refreshes,
+        thresholds,
     })
 }
 
@@ -102,6 +108,10 @@ struct Life {
     grants: Vec<(DateTime<Utc>, i64)>,
     /// Payment, invoice, cents; those paid back taken out.
     payments: Vec<(String, String, i64)>,
+    /// What thresholds owe, in the order in which they were crossed.
+    bills: Vec<Bill>,
+    /// What of that each other invoice took off, when it was seen first.
+    taken_off: BTreeMap<String, i64>,
 }
 
 impl Life {
@@ -124,6 +134,8 @@ impl Life {
             wallet: None,
             grants: vec![],
             payments: vec![],
+            bills: vec![],
+            taken_off: BTreeMap::new(),
         };
         life.move_clock(0).await;
         life.make_taxes().await;
@@ -167,6 +179,9 @@ impl Life {
                     {"billable_metric_id": metrics[0], "charge_model": "standard", "properties": {"amount": "0.10"}},
                     {"billable_metric_id": metrics[1], "charge_model": "standard", "properties": {"amount": "0.07"},
                         "pay_in_advance": true}]});
+            if self.ways.thresholds {
+                body["usage_thresholds"] = json!([{"amount_cents": ONCE}, {"amount_cents": EACH, "recurring": true}]);
+            }
             if place == 1 && self.ways.taxes == Taxes::CustomerAndPlan {
                 body["tax_codes"] = json!(["levy"]);
             }
@@ -197,7 +212,8 @@ impl Life {
                 let body = json!({"external_id": external_id, "customer_id": self.customer,
                     "plan_id": self.plans[plan], "started_at": self.now.to_rfc3339()});
                 let id = text(&self.caller.post("/v1/subscriptions/", &body).await["id"]);
-                self.stays.push(Stay { id, external_id, plan, from: self.now, to: None, uses: vec![] });
+                let look = Look::first(self.ways.zone, self.now);
+                self.stays.push(Stay { id, external_id, plan, from: self.now, to: None, uses: vec![], look });
             }
             (Act::Use(calls), Some(place)) => self.send(place, self.now, calls).await,
             (Act::UseLate(calls), Some(place)) => self.send_late(place, calls).await,
@@ -252,8 +268,9 @@ impl Life {
         }
         self.caller.post("/v1/events/batch", &json!({"events": events})).await;
         self.stays[place].uses.push((at, calls));
-        // What is paid in advance is billed before the clock answers.
+        // What is paid in advance, or reaches a threshold, is billed before the clock answers.
         self.move_clock(0).await;
+        self.look(place);
     }
 
     async fn change(&mut self, place: usize, by: usize) {
@@ -264,7 +281,8 @@ impl Life {
         self.stays[place].to = Some((self.now, true));
         let running = self.caller.all(&format!("/v1/subscriptions/?external_id={}", old.external_id)).await;
         let new = running.iter().find(|one| one["status"] == "active").unwrap();
-        self.stays.push(Stay { id: text(&new["id"]), plan, from: self.now, uses: vec![], ..old });
+        let look = Look::first(self.ways.zone, self.now);
+        self.stays.push(Stay { id: text(&new["id"]), plan, from: self.now, uses: vec![], look, ..old });
     }
 
     async fn void(&mut self) {
@@ -273,19 +291,28 @@ impl Life {
         let notes = self.caller.all("/v1/credit_notes/").await;
         let credited = |invoice: &&Value| notes.iter().any(|note| note["invoice_id"] == invoice["id"]);
         let paid_in_part = |invoice: &&Value| self.paid(&text(&invoice["id"])) > 0;
-        if let Some(invoice) = unpaid.iter().rfind(|invoice| !credited(invoice) && !paid_in_part(invoice)) {
+        let found = unpaid.iter().rfind(|invoice| !credited(invoice) && !paid_in_part(invoice)).cloned();
+        if let Some(invoice) = found {
+            if invoice["invoice_type"] == "progressive_billing" {
+                return self.void_bill(&invoice).await;
+            }
             self.caller.post(&format!("/v1/invoices/{}/void", text(&invoice["id"])), &json!({})).await;
         }
     }
 
     /// Everything owed is billed, once, and nothing else; and it adds up.
-    async fn check(&self) -> Result<(), TestCaseError> {
+    async fn check(&mut self) -> Result<(), TestCaseError> {
         let invoices = self.invoices().await;
         let drafts: Vec<String> =
             invoices.iter().filter(|one| one["status"] == "draft").map(|one| text(&one["id"])).collect();
         let mut wanted = Owed::new();
         self.stays.iter().for_each(|stay| stay.owed(self.ways.zone, self.now, &mut wanted));
         let fees = self.caller.all("/v1/fees/?order_by=created_at:asc").await;
+        self.check_thresholds(&invoices, &fees).await?;
+        let at_threshold = |fee: &Value| {
+            let invoice = invoices.iter().find(|one| one["id"] == fee["invoice_id"]);
+            invoice.is_some_and(|one| one["invoice_type"] == "progressive_billing")
+        };
         let mut found = Owed::new();
         let mut on_invoice: BTreeMap<String, Vec<Line>> = BTreeMap::new();
         let mut add_ons = 0;
@@ -297,6 +324,10 @@ impl Life {
             on_invoice.entry(invoice.clone()).or_default().push(line);
             if fee["fee_type"] == "add_on" {
                 add_ons += 1;
+                continue;
+            }
+            // The period owes it still, and takes that off.
+            if at_threshold(fee) {
                 continue;
             }
             let what = if fee["fee_type"] == "charge" { &fee["metric_code"] } else { &fee["fee_type"] };
@@ -311,9 +342,12 @@ impl Life {
         }
         prop_assert_eq!(&found, &wanted, "at {}", self.now);
         prop_assert_eq!(add_ons, self.add_ons);
-        let spent = self.check_sums(&invoices, &on_invoice)?;
         // Credit is spent once: what is left and what invoices took is what was given (I7).
         let notes = self.caller.all("/v1/credit_notes/").await;
+        // An invoice below 0 is 0, and says less by as much as it puts on a note.
+        let below_zero = notes.iter().filter(|note| note["description"] == "More was taken back than is owed");
+        let below_zero: i64 = below_zero.map(|note| cents(&note["credit_amount_cents"])).sum();
+        let spent = self.check_sums(&invoices, &on_invoice)? + below_zero;
         let sum = |field: &str| notes.iter().map(|note| cents(&note[field])).sum::<i64>();
         prop_assert_eq!(sum("credit_amount_cents"), sum("balance_amount_cents") + spent);
         self.check_wallet(&invoices).await
@@ -342,7 +376,7 @@ impl Life {
             let by_coupon = self.check_coupon(invoice, fees)?;
             let by_wallet = cents(&invoice["prepaid_credit_amount_cents"]);
             let total = cents(&invoice["total_cents"]);
-            prop_assert_eq!(total, subtotal - by_coupon + tax - by_notes - by_wallet);
+            prop_assert_eq!(total, subtotal - by_coupon + tax - taken_off(invoice) - by_notes - by_wallet);
             let paid = self.paid(&text(&invoice["id"]));
             let settled = paid == total && matches!(invoice["status"].as_str(), Some("paid" | "finalized"));
             prop_assert_eq!(invoice["status"] == "paid", settled, "{} were paid of {}", paid, invoice);
@@ -386,5 +420,7 @@ fn random_lives_are_billed_as_a_naive_model_says() {
             life.check().await
         })
     });
-    outcome.unwrap_or_else(|fault| panic!("{fault}"));
+    let log = server.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    outcome.unwrap_or_else(|fault| panic!("{fault}\n{}", told[told.len().saturating_sub(3)..].join("\n")));
 }

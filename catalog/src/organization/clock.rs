@@ -75,8 +75,12 @@ pub(crate) async fn move_clock(
     organization: OrganizationId,
     now: Timestamp,
 ) -> Result<Vec<Done>, ApiError> {
+    let mut done = Vec::new();
+    for other in &state.clock_moved {
+        done.extend(other.clock_will_move(organization).await?);
+    }
     state.catalog.set_sandbox_clock(organization, now, state.auth.clock.now()).await?;
-    let mut done = state.catalog.advance(Some(organization), now).await?;
+    done.extend(state.catalog.advance(Some(organization), now).await?);
     for other in &state.clock_moved {
         done.extend(other.clock_moved(organization, now).await?);
     }

@@ -2,8 +2,9 @@
 
 use super::InvoicerState;
 use crate::ledger::invoices::StoredInvoice;
+use crate::ledger::{LedgerError, credit_notes};
 use crate::model::InvoiceStatus;
-use crate::printed::{Names, page_of};
+use crate::printed::{Names, note_page_of, page_of};
 use crate::run::RunError;
 use axum::Router;
 use axum::extract::State;
@@ -18,6 +19,7 @@ pub(super) fn routes() -> Router<InvoicerState> {
     Router::new()
         .route("/v1/invoices/{invoice_id}/pdf_preview", get(pdf_preview))
         .route("/v1/invoices/{invoice_id}/download_pdf", post(download_pdf))
+        .route("/v1/credit_notes/{credit_note_id}/download_pdf", post(download_note))
 }
 
 /// The invoice as a PDF, to be shown.
@@ -46,6 +48,27 @@ async fn download_pdf(
     sent_as(&caller, &state, &path, "attachment").await
 }
 
+/// A credit note as a PDF.
+#[utoipa::path(post, path = "/v1/credit_notes/{credit_note_id}/download_pdf", tag = "Credit Notes",
+    security(("api_key" = [])), params(("credit_note_id" = uuid::Uuid, Path)),
+    responses((status = 200, content_type = "application/pdf", body = Vec<u8>), (status = 400), (status = 401),
+        (status = 404), (status = 422)))]
+async fn download_note(
+    caller: Authenticated,
+    State(state): State<InvoicerState>,
+    path: PathArguments,
+) -> Result<Response, ApiError> {
+    let note = state.runs.credit_note(caller.organization, path.id("credit_note_id")?).await?;
+    if note.issued_at.is_none() {
+        let detail = "Only finalized credit notes; this one is a draft";
+        return Err(ApiError::bad_request("wrong_credit_note_state", detail));
+    }
+    let invoice = state.runs.invoice(caller.organization, note.invoice).await?;
+    let items = credit_notes::items(&mut *state.connection().await?, note.id).await?;
+    let page = with_names(&state, caller.organization, &invoice, |names| note_page_of(&note, &items, &invoice, names));
+    sent(page.await?, "attachment").await
+}
+
 /// An invoice that may leave the house: issued, and not taken back.
 async fn issued(
     caller: &Authenticated,
@@ -67,7 +90,11 @@ async fn sent_as(
     how: &str,
 ) -> Result<Response, ApiError> {
     let invoice = issued(caller, state, path).await?;
-    let page = page_for(state, caller.organization, &invoice).await?;
+    let page = with_names(state, caller.organization, &invoice, |names| page_of(&invoice, names)).await?;
+    sent(page, how).await
+}
+
+async fn sent(page: Page, how: &str) -> Result<Response, ApiError> {
     let name = file_name(&page.number);
     let set = tokio::task::spawn_blocking(move || typeset(page)).await.map_err(ApiError::internal)?;
     let pdf = set.map_err(ApiError::internal)?;
@@ -87,10 +114,12 @@ fn typeset(mut page: Page) -> Result<Vec<u8>, DocumentError> {
     }
 }
 
-async fn page_for(
+/// A page over an invoice, with the names that the catalog says now.
+async fn with_names(
     state: &InvoicerState,
     organization: OrganizationId,
     invoice: &StoredInvoice,
+    page: impl FnOnce(&Names<'_>) -> Result<Page, LedgerError>,
 ) -> Result<Page, ApiError> {
     let catalog = state.prover.catalog();
     let customer = catalog.customer(organization, invoice.customer).await?;
@@ -101,7 +130,7 @@ async fn page_for(
     let owner = catalog.organization(organization).await?;
     let world = state.runs.inputs().customer_world(organization, invoice.customer).await.map_err(RunError::from)?;
     let names = Names { organization: &owner, entity: entity.as_ref(), customer: &customer, view: &world.view };
-    Ok(page_of(invoice, &names)?)
+    Ok(page(&names)?)
 }
 
 /// A prefix is the client's text: what could end a header or a path is left out.
@@ -110,5 +139,5 @@ fn file_name(number: &str) -> String {
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(pdf_preview, download_pdf))]
+#[openapi(paths(pdf_preview, download_pdf, download_note))]
 pub(super) struct Document;

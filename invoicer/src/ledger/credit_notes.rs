@@ -136,6 +136,19 @@ pub async fn credited(connection: &mut AnyConnection, invoice: InvoiceId) -> Res
     Ok(before)
 }
 
+/// What a note credits of each fee, in the order in which it was made.
+///
+/// # Errors
+/// As the database.
+pub async fn items(connection: &mut AnyConnection, note: Uuid) -> Result<Vec<NoteItem>, LedgerError> {
+    let sql = "SELECT fee_id, amount FROM credit_note_items WHERE credit_note_id = $1 ORDER BY id";
+    let read = |row: &AnyRow| {
+        let amount = read_quantity("credit_note_items.amount", row.try_get("amount")?)?;
+        Ok(NoteItem { fee: FeeId(read_uuid(row, "fee_id")?), amount })
+    };
+    sqlx::query(sql).bind(note.to_string()).fetch_all(connection).await?.iter().map(read).collect()
+}
+
 /// Writes a new note with its items, and counts it on its invoice: a constraint there refuses more than was billed.
 ///
 /// # Errors

@@ -76,3 +76,27 @@ async fn an_issued_invoice_is_a_pdf_and_a_draft_is_none() {
         assert_eq!(fetched(&installation, method, &path(issued), &stranger.key).await.0, StatusCode::NOT_FOUND);
     }
 }
+
+#[tokio::test]
+async fn an_issued_credit_note_is_a_pdf_and_a_draft_is_none() {
+    let installation = Installation::start().await;
+    let tenant = installation.organization("Acme", false).await;
+    tenant.vat().await;
+    let plan = tenant.plan().await;
+    tenant.subscriber("ada", &plan, "2026-07-01T00:00:00Z").await;
+    tenant.send(&[("ada", "", "seats", "2026-07-03T00:00:00Z", r#"{"seats": 2}"#)]).await;
+    let invoice = tenant.billed().await.remove(0);
+    // A third of 24.00 over the flat fee and the seats: shares that are no whole cents.
+    let new = json!({"invoice_id": invoice["id"], "credit_note_type": "credit", "reason": "other", "number": "N/1",
+        "customer_id": invoice["customer_id"], "currency": "USD", "total_amount_cents": "799"});
+    let note = tenant.post("/v1/credit_notes/", new).await;
+    assert_eq!(note.status, StatusCode::CREATED, "{note:?}");
+    let path = format!("/v1/credit_notes/{}", text(&note.body, "id"));
+    let download = format!("{path}/download_pdf");
+    assert_eq!(fetched(&installation, "POST", &download, &tenant.key).await.0, StatusCode::BAD_REQUEST, "a draft");
+    assert_eq!(tenant.post(&format!("{path}/finalize"), json!({})).await.status, StatusCode::OK);
+    let (status, kind, pdf) = fetched(&installation, "POST", &download, &tenant.key).await;
+    assert_eq!((status, kind.as_str(), pages(&pdf)), (StatusCode::OK, "application/pdf", 1));
+    let other = installation.organization("Other", false).await;
+    assert_eq!(fetched(&installation, "POST", &download, &other.key).await.0, StatusCode::NOT_FOUND);
+}

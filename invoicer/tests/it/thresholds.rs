@@ -202,3 +202,26 @@ async fn usage_that_is_voided_after_it_was_billed_comes_back_as_credit_and_an_en
     assert_eq!(tenant.bills().await[2], "subscription 10500 0 6500 finalized");
     tenant.holds().await;
 }
+
+#[tokio::test]
+async fn a_draft_may_lie_below_0_until_it_is_issued_and_its_rest_is_credit() {
+    let installation = Installation::start().await;
+    let tenant = installation.organization("Acme", false).await;
+    let plan = tenant.plan_with(json!([{"amount_cents": 2000}])).await;
+    let customer = tenant.customer("ada", json!({"invoice_grace_period": 3})).await;
+    tenant.subscribe(&customer, "ada-1", &plan, AUGUST).await;
+    tenant.calls(50, AUGUST).await;
+    assert_eq!(installation.crossed().await, 1);
+    tenant.coupon("free", json!({"coupon_type": "percentage", "percentage_rate": "100"})).await;
+    tenant.apply("free", &customer).await;
+    installation.bill("2026-09-01T00:00:00Z").await;
+    assert_eq!(tenant.bills().await[1], "subscription 6000 5000 -5000 draft");
+    let draft = tenant.newest_invoice().await;
+    let (status, body) = tenant.done(&draft, "refresh").await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let (status, body) = tenant.done(&draft, "finalize").await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(tenant.bills().await[1], "subscription 6000 5000 0 paid");
+    assert_eq!(text(&tenant.all("/v1/credit_notes/").await[0], "total_amount_cents"), "5000");
+    tenant.holds().await;
+}

@@ -92,7 +92,8 @@ impl Life {
             return Ok(taken);
         }
         let issued: DateTime<Utc> = text(&invoice["issued_at"]).parse().unwrap();
-        let uses = invoice["invoice_type"] == "subscription" && self.coupon_since.is_some_and(|since| issued > since);
+        let of_usage = invoice["invoice_type"] == "subscription" || invoice["invoice_type"] == "progressive_billing";
+        let uses = of_usage && self.coupon_since.is_some_and(|since| issued > since);
         let wanted = if uses { discount(cents(&invoice["subtotal_cents"])) } else { 0 };
         prop_assert_eq!(taken, wanted, "{}", invoice);
         Ok(taken)

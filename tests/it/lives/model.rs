@@ -25,6 +25,8 @@ pub struct Stay {
     pub to: Option<(DateTime<Utc>, bool)>,
     /// When, and how many calls; each with one ping.
     pub uses: Vec<(DateTime<Utc>, i64)>,
+    /// Its usage as it was compared with thresholds last.
+    pub look: super::thresholds::Look,
 }
 
 /// Taxes of a life.
