@@ -8,6 +8,7 @@
 //! - [`advanced`]: up to where events are billed as they come in
 //! - [`progressive`]: usage that is billed as thresholds are crossed
 //! - [`alerts`]: usage alerts and their firings
+//! - [`waiting_notes`]: credit notes over drafts
 //! - [`bulk`]: many rows in few statements
 //!
 //! It refuses to decide what is due, to rate, and to read a clock. Every read that serves a tenant names the organization (I8).
@@ -39,6 +40,7 @@ pub mod schema;
 pub mod settle;
 pub mod states;
 pub mod tally;
+pub mod waiting_notes;
 pub mod wallet_rules;
 pub mod wallet_statement;
 pub mod wallets;

@@ -1,9 +1,8 @@
 //! Credit notes as rows: what was credited of which fee, and what that came to. Their balances are accounts ([`super::funds`]).
 
-use super::bulk::{BulkInsert, Cell, placeholders, query_with, rows_in};
+use super::bulk::{BulkInsert, Cell, query_with, rows_in};
 use super::invoices::PageOf;
 use super::{LedgerError, read_currency, read_quantity, read_uuid};
-use crate::credits::fund::{Fund, FundTerms};
 use crate::credits::note::{CreditedBefore, NoteItem, NoteSums};
 use crate::tax::TaxLine;
 use domain::ids::{CustomerId, FeeId, InvoiceId, OrganizationId, SubscriptionId};
@@ -12,7 +11,6 @@ use domain::quantity::Quantity;
 use domain::time::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
-use std::collections::HashMap;
 use uuid::Uuid;
 
 /// A credit note.
@@ -66,7 +64,7 @@ pub struct StoredNote {
     pub updated_at: Timestamp,
 }
 
-const SELECT: &str = "SELECT n.*, a.balance FROM credit_notes n LEFT JOIN credit_accounts a ON a.id = n.id";
+pub(super) const SELECT: &str = "SELECT n.*, a.balance FROM credit_notes n LEFT JOIN credit_accounts a ON a.id = n.id";
 
 /// One of an organization.
 ///
@@ -244,68 +242,6 @@ pub async fn update(connection: &mut AnyConnection, note: &StoredNote, now: Time
     Ok(updated.rows_affected() == 1)
 }
 
-/// Notes made for drafts, which may be spent once these are issued; as funds, by draft.
-///
-/// # Errors
-/// As the database.
-pub async fn waiting_on(
-    connection: &mut AnyConnection,
-    drafts: impl Iterator<Item = InvoiceId>,
-) -> Result<HashMap<InvoiceId, Vec<Fund>>, LedgerError> {
-    let ids: Vec<String> = drafts.map(|id| id.to_string()).collect();
-    let mut waiting: HashMap<InvoiceId, Vec<Fund>> = HashMap::new();
-    if ids.is_empty() {
-        return Ok(waiting);
-    }
-    let list = placeholders(0, ids.len());
-    let sql = format!(
-        "SELECT n.id, n.invoice_id, n.currency, a.balance, a.entries FROM credit_notes n
-         JOIN credit_accounts a ON a.id = n.id
-         WHERE n.status = 'draft' AND n.ended_subscription_id IS NOT NULL AND n.invoice_id IN ({list})
-         ORDER BY n.created_at, n.id"
-    );
-    for row in query_with(sql, &ids).fetch_all(connection).await? {
-        let fund = Fund {
-            id: read_uuid(&row, "id")?,
-            currency: Some(read_currency(&row, "currency")?),
-            balance: row.try_get("balance")?,
-            entries: row.try_get("entries")?,
-            expires_at: None,
-            terms: FundTerms::CreditNote,
-        };
-        waiting.entry(InvoiceId(read_uuid(&row, "invoice_id")?)).or_default().push(fund);
-    }
-    Ok(waiting)
-}
-
-/// Issues the notes that waited for these drafts to be issued.
-///
-/// # Errors
-/// As the database.
-pub async fn issue_waiting(
-    connection: &mut AnyConnection,
-    issued: impl Iterator<Item = (InvoiceId, Timestamp)>,
-    now: Timestamp,
-) -> Result<(), LedgerError> {
-    for (invoice, at) in issued {
-        let rows = sqlx::query(
-            "UPDATE credit_notes SET status = 'finalized', issued_at = $2, updated_at = $3, version = version + 1
-             WHERE invoice_id = $1 AND status = 'draft' AND ended_subscription_id IS NOT NULL RETURNING id",
-        )
-        .bind(invoice.to_string())
-        .bind(at.0)
-        .bind(now.0)
-        .fetch_all(&mut *connection)
-        .await?;
-        for row in &rows {
-            let id: &str = row.try_get("id")?;
-            let sql = "UPDATE credit_accounts SET spendable = 1, opened_at = $2 WHERE id = $1 AND balance > 0";
-            sqlx::query(sql).bind(id.to_owned()).bind(at.0).execute(&mut *connection).await?;
-        }
-    }
-    Ok(())
-}
-
 /// Marks that a subscription has been given back what it had paid ahead; without a note, when nothing was left. Its key refuses a second.
 ///
 /// # Errors
@@ -384,7 +320,7 @@ fn row_of(note: &StoredNote, total: MinorUnits) -> Result<Vec<Cell>, LedgerError
     ])
 }
 
-fn note_of(row: &AnyRow) -> Result<StoredNote, LedgerError> {
+pub(super) fn note_of(row: &AnyRow) -> Result<StoredNote, LedgerError> {
     let cents = |column: &str| Ok::<_, LedgerError>(MinorUnits(row.try_get(column)?));
     let instant = |column: &str| Ok::<_, LedgerError>(row.try_get::<Option<i64>, _>(column)?.map(Timestamp));
     let subscription: Option<String> = row.try_get("ended_subscription_id")?;

@@ -7,7 +7,7 @@ use super::bulk::{LISTED_AT_ONCE, placeholders};
 use super::fee_rows::{self, FeeOwner, fee_row, payment_with};
 use super::invoices::{COLUMNS, StoredInvoice, attach_fees, invoice_of};
 use super::write::{BatchContext, Issuer, take_numbers};
-use super::{LedgerError, credit_notes, settle, tally};
+use super::{LedgerError, settle, tally, waiting_notes};
 use crate::ledger::fees::StoredFee;
 use crate::model::{Credits, Fee, FeeKind, InvoiceStatus};
 use crate::tax::{InvoiceTaxes, Taxed};
@@ -132,7 +132,8 @@ pub async fn rewrite(
     counted.write(connection).await?;
     replace_fees(connection, context, drafts).await?;
     let issued = drafts.iter().filter(|draft| draft.status != InvoiceStatus::Draft);
-    credit_notes::issue_waiting(connection, issued.map(|draft| (draft.draft.id, draft.issued_at)), context.now).await?;
+    settled.write_renewed(connection, context.now).await?;
+    waiting_notes::issue(connection, issued.map(|draft| (draft.draft.id, draft.issued_at)), context.now).await?;
     settle::write(connection, settled, context.now).await?;
     Ok(true)
 }

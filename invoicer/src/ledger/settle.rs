@@ -2,11 +2,13 @@
 //!
 //! Order of locks, here and wherever credits change: billing frontiers, accounts, counters of numbers, invoices, credit notes.
 
-use super::credit_notes::{self, StoredNote};
+use super::credit_notes::StoredNote;
 use super::funds::to_spend;
+use super::waiting_notes::{self, WaitingNote};
 use super::{LedgerError, below_zero, funds};
 use crate::credits::bill::{Bill, BillLine, target_wallet};
 use crate::credits::fund::{Fund, FundKind, Spent};
+use crate::credits::note::CreditedBefore;
 use crate::credits::spend::spend;
 use crate::ledger::drafts::ReworkedDraft;
 use crate::ledger::fees::StoredFee;
@@ -23,6 +25,17 @@ use std::collections::{BTreeSet, HashMap};
 pub struct Settled {
     spent: Vec<Spent>,
     below_zero: Vec<StoredNote>,
+    renewed: Vec<WaitingNote>,
+}
+
+impl Settled {
+    /// Writes the notes over these drafts that follow them. The drafts must be written before, and the notes before they are issued.
+    ///
+    /// # Errors
+    /// As the database.
+    pub async fn write_renewed(&self, connection: &mut AnyConnection, now: Timestamp) -> Result<(), LedgerError> {
+        waiting_notes::write(connection, &self.renewed, now).await
+    }
 }
 
 /// Writes down what was spent, and the notes over what lies below 0. The invoices must be written before.
@@ -118,19 +131,41 @@ pub async fn drafts(
 ) -> Result<Settled, LedgerError> {
     let customers: BTreeSet<CustomerId> = list.iter().map(|reworked| reworked.draft.customer).collect();
     let mut funds = to_spend(connection, row_lock, &customers).await?;
-    let waiting = credit_notes::waiting_on(connection, list.iter().map(|reworked| reworked.draft.id)).await?;
+    let mut waiting = waiting_notes::on(connection, list.iter().map(|reworked| reworked.draft.id)).await?;
     let mut settled = Settled::default();
     for reworked in list {
         let own = funds.entry(reworked.draft.customer).or_default();
         settle_draft(reworked, own, &mut settled)?;
+        let notes = waiting.remove(&reworked.draft.id).unwrap_or_default();
+        settled.renewed.extend(renewed(reworked, &notes)?);
         if reworked.status == InvoiceStatus::Draft {
             continue;
         }
-        for freed in waiting.get(&reworked.draft.id).into_iter().flatten() {
-            insert_note(own, freed.clone());
+        for note in &notes {
+            let followed = settled.renewed.iter().find(|one| one.fund().id == note.fund().id);
+            insert_note(own, followed.unwrap_or(note).fund());
         }
     }
+    waiting_notes::lift(connection, &settled.renewed).await?;
     Ok(settled)
+}
+
+/// The notes over a draft as they are to be; none when all of them stay as they are.
+fn renewed(reworked: &ReworkedDraft, notes: &[WaitingNote]) -> Result<Vec<WaitingNote>, LedgerError> {
+    if notes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let shares = &reworked.kept_coupons;
+    let with_share = |fee: &StoredFee| {
+        let coupons = shares.get(&fee.id).unwrap_or(&fee.coupons).clone();
+        StoredFee { coupons, ..fee.clone() }
+    };
+    let fees: Vec<StoredFee> = reworked.kept().map(with_share).collect();
+    let (mut all, mut before, mut differ) = (notes.to_vec(), CreditedBefore::default(), false);
+    for note in &mut all {
+        differ |= note.follow(&fees, &mut before)?;
+    }
+    Ok(if differ { all } else { Vec::new() })
 }
 
 fn settle_draft(reworked: &mut ReworkedDraft, funds: &mut Vec<Fund>, settled: &mut Settled) -> Result<(), LedgerError> {

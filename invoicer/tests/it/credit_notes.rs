@@ -172,3 +172,41 @@ async fn what_an_ended_subscription_paid_ahead_is_given_back_once() {
     assert_eq!(text(&notes[0], "credit_status"), "available");
     tenant.holds().await;
 }
+
+#[tokio::test]
+async fn a_note_over_a_draft_follows_the_coupons_that_are_taken_off_the_draft_meanwhile() {
+    let installation = Installation::start().await;
+    let tenant = installation.organization("Acme", false).await;
+    tenant.vat().await;
+    let now = at("2026-01-01T00:00:00Z");
+    let new = json!({"code": "ahead", "name": "Ahead", "interval": "monthly", "amount_cents": 3100, "pay_in_advance": true,
+        "charges": []});
+    let plan = installation.catalog.create_plan(tenant.organization, &from(new), now).await.unwrap().id.to_string();
+    let customer = tenant.customer("ada", json!({"invoice_grace_period": 20})).await;
+    let subscription = tenant.subscribe(&customer, "ada-1", &plan, "2026-08-01T00:00:00Z").await;
+    installation.bill("2026-08-02T00:00:00Z").await;
+    let action = Action::Terminate(Termination::default());
+    let (id, ended) = (subscription.parse().unwrap(), at("2026-08-01T12:00:00Z"));
+    installation.catalog.act_on_subscription(tenant.organization, id, action, ended).await.unwrap();
+    installation.bill("2026-08-03T00:00:00Z").await;
+    // Thirty of thirty-one days of 31.00, with VAT.
+    let note = async || tenant.all("/v1/credit_notes/").await.remove(0);
+    assert_eq!((text(&note().await, "total_amount_cents"), text(&note().await, "status")), ("3600", "draft"));
+    tenant.coupon("half", json!({"coupon_type": "percentage", "percentage_rate": "50"})).await;
+    tenant.apply("half", &customer).await;
+    let draft = tenant.newest_invoice().await;
+    let refreshed = tenant.post(&format!("/v1/invoices/{}/refresh", text(&draft, "id")), json!({})).await;
+    assert_eq!(refreshed.status, StatusCode::OK, "{refreshed:?}");
+    assert_eq!(text(&refreshed.body, "total_cents"), "1860");
+    assert_eq!(
+        (text(&note().await, "total_amount_cents"), text(&note().await, "balance_amount_cents")),
+        ("1800", "1800")
+    );
+    tenant.holds().await;
+    installation.bill("2026-09-01T00:00:00Z").await;
+    // Issued with the draft; later invoices spend it.
+    let issued = tenant.newest_invoice().await;
+    assert_eq!((text(&issued, "status"), text(&issued, "total_cents")), ("finalized", "1860"));
+    assert_eq!((text(&note().await, "status"), text(&note().await, "balance_amount_cents")), ("finalized", "1800"));
+    tenant.holds().await;
+}
