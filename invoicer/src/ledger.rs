@@ -9,6 +9,7 @@
 //! - [`progressive`]: usage that is billed as thresholds are crossed
 //! - [`alerts`]: usage alerts and their firings
 //! - [`waiting_notes`]: credit notes over drafts
+//! - [`watch_progress`]: how far those looked who follow usage as it comes in
 //! - [`bulk`]: many rows in few statements
 //!
 //! It refuses to decide what is due, to rate, and to read a clock. Every read that serves a tenant names the organization (I8).
@@ -44,6 +45,7 @@ pub mod waiting_notes;
 pub mod wallet_rules;
 pub mod wallet_statement;
 pub mod wallets;
+pub mod watch_progress;
 pub mod write;
 
 use crate::model::UnknownText;

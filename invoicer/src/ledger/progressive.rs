@@ -1,5 +1,5 @@
-//! Usage that is billed as thresholds are crossed: how far events were looked at, what usage came to in earlier periods, which
-//! thresholds were crossed, and what of a period is billed so.
+//! Usage that is billed as thresholds are crossed: what usage came to in earlier periods, which thresholds were crossed, and what of
+//! a period is billed so.
 //!
 //! A progressive invoice bills all usage of its period so far, less what the one before it billed; the period's invoice does the
 //! same once more. So each bill is taken off exactly one later invoice, whose id it then bears ([`take`]), and the last one of a
@@ -10,27 +10,19 @@
 
 use super::bulk::{BulkInsert, Cell, rows_in};
 use super::write::NewInvoice;
-use super::{LedgerError, read_uuid};
+use super::{LedgerError, read_uuid, watch_progress};
 use crate::due::{Chain, Part};
 use crate::model::{FeeKind, Invoice};
 use domain::ids::{InvoiceId, OrganizationId, SubscriptionId};
 use domain::money::MinorUnits;
-use domain::position::Cut;
 use domain::time::Timestamp;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, Row};
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 /// The tables.
 pub(super) const MIGRATION: &str = "
-CREATE TABLE watch_progress (
-    what TEXT NOT NULL PRIMARY KEY,
-    positions TEXT NOT NULL,
-    version BIGINT NOT NULL
-);
-INSERT INTO watch_progress (what, positions, version) VALUES ('thresholds', '[]', 0), ('alerts', '[]', 0);
-
 CREATE TABLE lifetime_usage (
     subscription_id TEXT NOT NULL PRIMARY KEY,
     organization_id TEXT NOT NULL,
@@ -69,20 +61,6 @@ CREATE INDEX progressive_bills_waiting ON progressive_bills (subscription_id) WH
 CREATE INDEX progressive_bills_taken ON progressive_bills (taken_by) WHERE taken_by IS NOT NULL;
 CREATE INDEX progressive_bills_by_organization ON progressive_bills (organization_id);
 ";
-
-/// The passes that bill by thresholds.
-pub const THRESHOLDS: &str = "thresholds";
-/// The passes that fire usage alerts.
-pub const ALERTS: &str = "alerts";
-
-/// Up to where events were looked at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Events up to here.
-    pub cut: Cut,
-    /// Counts the moves; 0: nothing was ever looked at.
-    pub version: i64,
-}
 
 /// What the usage of a subscription came to before one of its periods.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,31 +115,6 @@ pub struct Waiting {
     pub usage: MinorUnits,
     /// What all progressive invoices of the stretch billed: fees − coupons + taxes.
     pub amount: MinorUnits,
-}
-
-/// Reads how far events were looked at.
-///
-/// # Errors
-/// As the database.
-pub async fn progress(connection: &mut AnyConnection, what: &'static str) -> Result<Progress, LedgerError> {
-    let sql = "SELECT positions, version FROM watch_progress WHERE what = $1";
-    let row = sqlx::query(sql).bind(what).fetch_one(connection).await?;
-    Ok(Progress { cut: serde_json::from_str(row.try_get("positions")?)?, version: row.try_get("version")? })
-}
-
-/// Moves on to `cut`, and holds the row until the transaction ends; answers false when another was first: roll back then.
-///
-/// # Errors
-/// As the database; roll back then too.
-pub async fn advance(
-    connection: &mut AnyConnection,
-    what: &'static str,
-    from: &Progress,
-    cut: &Cut,
-) -> Result<bool, LedgerError> {
-    let sql = "UPDATE watch_progress SET positions = $1, version = version + 1 WHERE what = $2 AND version = $3";
-    let query = sqlx::query(sql).bind(serde_json::to_string(cut)?).bind(what).bind(from.version);
-    Ok(query.execute(connection).await?.rows_affected() == 1)
 }
 
 /// Of every subscription that was looked at: which thresholds were, and whether it must be again.
@@ -321,7 +274,7 @@ pub async fn take(
 ) -> Result<Taken, LedgerError> {
     // An attempt that was rolled back may have left what it took.
     invoices.iter_mut().for_each(|new| new.invoice.credits.progressive = MinorUnits::ZERO);
-    if !is_used(connection, row_lock).await? {
+    if !watch_progress::share(connection, row_lock).await? {
         return Ok(Taken::default());
     }
     // In order of time: of two periods in one batch each takes its own.
@@ -345,15 +298,6 @@ pub async fn take(
         taken.0.push((bill.invoice, invoice.id));
     }
     Ok(taken)
-}
-
-/// Whether anything was ever billed by thresholds; shares the row until the transaction ends.
-async fn is_used(connection: &mut AnyConnection, row_lock: &str) -> Result<bool, LedgerError> {
-    let share = if row_lock.is_empty() { "" } else { " FOR SHARE" };
-    let sql = format!("SELECT version FROM watch_progress WHERE what = $1{share}");
-    let row = sqlx::query(AssertSqlSafe(sql)).bind(THRESHOLDS).fetch_one(connection).await?;
-    let version: i64 = row.try_get("version")?;
-    Ok(version > 0)
 }
 
 /// Writes down what was taken; the invoices that took it must be written before.

@@ -27,6 +27,7 @@ pub const MIGRATIONS: &[&str] = &[
     super::payment_tables::PAYMENTS,
     super::tally::MIGRATION,
     super::below_zero::MIGRATION,
+    super::watch_progress::MIGRATION,
     super::progressive::MIGRATION,
     super::alerts::MIGRATION,
 ];

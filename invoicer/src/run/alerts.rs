@@ -11,7 +11,7 @@ use super::plan::Problems;
 use super::{RunError, Shared};
 use crate::inputs::World;
 use crate::ledger::alerts::{self, StoredAlert, Trigger};
-use crate::ledger::progressive::{self, ALERTS, Progress};
+use crate::ledger::watch_progress::{self, ALERTS, Progress};
 use domain::ids::{MetricId, OrganizationId, PlanId, SubscriptionId};
 use domain::position::Cut;
 use domain::quantity::Quantity;
@@ -89,7 +89,7 @@ impl Shared {
     /// One attempt; absent when another was first.
     async fn alert_pass(&self, watched: &Watched, cut: &Cut) -> Result<Option<Vec<Fired>>, RunError> {
         let mut connection = self.connection().await?;
-        let progress = progressive::progress(&mut connection, ALERTS).await?;
+        let progress = watch_progress::progress(&mut connection, ALERTS).await?;
         let anew = alerts::to_look_at(&mut connection).await?;
         drop(connection);
         let until = joined(&progress.cut, cut);
@@ -167,7 +167,7 @@ impl Shared {
         found: Found,
     ) -> Result<Option<Vec<Fired>>, RunError> {
         let mut write = self.database.write().await?;
-        if !progressive::advance(write.connection(), ALERTS, progress, until).await? {
+        if !watch_progress::advance(write.connection(), ALERTS, progress, until).await? {
             return Ok(None);
         }
         alerts::note_looked_at(write.connection(), &found.looked_at).await?;

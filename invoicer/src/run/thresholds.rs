@@ -16,6 +16,9 @@
 //!
 //! Cost: while nothing came in, one row of the ledger and the store's last position.
 
+mod levels;
+mod watched;
+
 use super::in_advance::{joined, line_of};
 use super::plan::Problems;
 use super::terms::applied_taxes;
@@ -24,22 +27,24 @@ use crate::assemble::{add_up, total_of};
 use crate::charge_fee::ChargeFees;
 use crate::due::{Chain, Part};
 use crate::inputs::World;
-use crate::ledger::progressive::{self, Crossing, Lifetime, Progress, THRESHOLDS, Waiting};
+use crate::ledger::progressive::{self, Crossing, Lifetime, Waiting};
+use crate::ledger::watch_progress::{self, Progress, THRESHOLDS};
 use crate::ledger::write::{BatchContext, insert_all};
 use crate::ledger::{LedgerError, frontiers, runs, tally};
 use crate::model::{Credits, Fee, Invoice, InvoiceKind, InvoiceStatus, PaidAhead};
 use crate::tax::InvoiceTaxes;
 use catalog::WriteTransaction;
 use catalog::billing::{Threshold, UnknownTax};
-use domain::catalog::{Subscription, SubscriptionStatus};
 use domain::ids::{InvoiceId, OrganizationId, SubscriptionId};
 use domain::money::{MinorUnits, MoneyError};
 use domain::period::{PeriodError, Timezones, later_by_days};
 use domain::position::Cut;
 use domain::time::Timestamp;
-use rater::advance::{is_paid_in_advance, stretches_between};
-use rater::{RateProblem, RatedItem, RatingItem, RatingView, ViewError};
+use levels::level_reached;
+use rater::advance::stretches_between;
+use rater::{RateProblem, RatedItem, RatingItem, ViewError};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use watched::Watched;
 
 /// Passes in a row of which another was first; each time some pass has made progress.
 const MAX_ATTEMPTS: usize = 100;
@@ -48,21 +53,6 @@ const MAX_ATTEMPTS: usize = 100;
 pub(super) struct Known {
     mark: String,
     watched: Option<Watched>,
-}
-
-struct Watched {
-    world: World,
-    limits: HashMap<SubscriptionId, Limits>,
-    /// The metrics whose events can raise their usage.
-    codes: BTreeSet<(OrganizationId, String)>,
-    /// To be looked at whatever came in.
-    anew: HashSet<SubscriptionId>,
-}
-
-/// The thresholds of one subscription, its own and its plan's.
-struct Limits {
-    organization: OrganizationId,
-    thresholds: Vec<Threshold>,
 }
 
 /// An invoice that a pass made.
@@ -146,7 +136,7 @@ impl Shared {
         watched: &mut Watched,
         cut: &Cut,
     ) -> Result<Option<Vec<BilledAtThreshold>>, RunError> {
-        let progress = progressive::progress(&mut *self.connection().await?, THRESHOLDS).await?;
+        let progress = watch_progress::progress(&mut *self.connection().await?, THRESHOLDS).await?;
         let until = joined(&progress.cut, cut);
         if until == progress.cut && watched.anew.is_empty() && progress.version > 0 {
             return Ok(Some(Vec::new()));
@@ -300,7 +290,7 @@ impl Shared {
         mut found: Found,
     ) -> Result<Option<Vec<BilledAtThreshold>>, RunError> {
         let mut write = self.database.write().await?;
-        if !progressive::advance(write.connection(), THRESHOLDS, progress, until).await? {
+        if !watch_progress::advance(write.connection(), THRESHOLDS, progress, until).await? {
             return Ok(None);
         }
         progressive::keep(write.connection(), &found.lifetimes).await?;
@@ -362,70 +352,6 @@ fn is_of(bill: &Waiting, invoice: &Invoice) -> bool {
     Some(bill.subscription) == invoice.subscription && bill.period_start == invoice.period_start
 }
 
-impl Watched {
-    /// Those that run and have thresholds; to be looked at anew whoever was not looked at with these.
-    fn of(world: World, looked_at: &HashMap<SubscriptionId, (String, bool)>) -> Self {
-        let mut watched = Self { world, limits: HashMap::new(), codes: BTreeSet::new(), anew: HashSet::new() };
-        let view = watched.world.view.clone();
-        let running = view.subscriptions().iter().filter(|one| one.status != SubscriptionStatus::Pending);
-        for subscription in running {
-            let Some(newest) = view.plan_versions(subscription.plan_id).last() else { continue };
-            let terms = &watched.world.terms;
-            let thresholds = terms.thresholds(subscription.id, subscription.plan_id, newest.plan.version);
-            if thresholds.is_empty() {
-                continue;
-            }
-            let text = text_of(&thresholds);
-            let seen = looked_at.get(&subscription.id);
-            if seen.is_none_or(|(seen, held_up)| *held_up || *seen != text) {
-                watched.anew.insert(subscription.id);
-            }
-            let organization = subscription.organization;
-            watched.limits.insert(subscription.id, Limits { organization, thresholds });
-            watched.add_codes(&view, subscription);
-        }
-        watched
-    }
-
-    fn add_codes(&mut self, view: &RatingView, subscription: &Subscription) {
-        for version in view.plan_versions(subscription.plan_id) {
-            for charge in &version.plan.charges {
-                let Ok(metric) = view.metric_at(charge, Timestamp::LATEST) else { continue };
-                if !is_paid_in_advance(charge, metric) {
-                    self.codes.insert((subscription.organization, metric.code.clone()));
-                }
-            }
-        }
-    }
-
-    /// A sandbox has its own clock.
-    fn now(&self, organization: OrganizationId) -> Option<Timestamp> {
-        self.world.sandboxes.get(&organization).copied()
-    }
-
-    fn thresholds(&self, id: SubscriptionId) -> &[Threshold] {
-        self.limits.get(&id).map(|limits| limits.thresholds.as_slice()).unwrap_or_default()
-    }
-
-    /// What is known of a subscription before these stretches are rated; absent of one that is not watched.
-    fn lifetime(&self, id: SubscriptionId, known: Option<&Lifetime>, stretches: &[RatedItem]) -> Option<Lifetime> {
-        let first = stretches.first()?.item.from;
-        let limits = self.limits.get(&id)?;
-        Some(Lifetime {
-            subscription: id,
-            organization: limits.organization,
-            period_start: known.map_or(first, |known| known.period_start),
-            before: known.map_or(MinorUnits::ZERO, |known| known.before),
-            thresholds: text_of(&limits.thresholds),
-            held_up: false,
-        })
-    }
-}
-
-fn text_of(thresholds: &[Threshold]) -> String {
-    thresholds.iter().map(|threshold| threshold.id.to_string()).collect::<Vec<_>>().join(" ")
-}
-
 /// Adds up the stretches before the running one, and makes the fees of that.
 fn used(
     maker: &mut ChargeFees,
@@ -455,17 +381,6 @@ fn used(
     let (item, fees, usage) = running.ok_or(ViewError::UnknownSubscription(lifetime.subscription))?;
     let total = lifetime.before.plus(usage)?;
     Ok(Used { lifetime, item, fees, usage, total })
-}
-
-/// The amount of a threshold that `total` has reached: of a recurring one the highest.
-fn level_reached(threshold: &Threshold, all: &[Threshold], total: MinorUnits) -> Option<MinorUnits> {
-    if !threshold.recurring {
-        return (total >= threshold.amount).then_some(threshold.amount);
-    }
-    let single = all.iter().filter(|one| !one.recurring).map(|one| one.amount.0);
-    let base = single.max().unwrap_or(0);
-    let steps = (total.0 - base).div_euclid(threshold.amount.0);
-    (steps > 0).then(|| MinorUnits(base + steps * threshold.amount.0))
 }
 
 /// What was not reached before, in the order of amounts.
@@ -524,41 +439,4 @@ fn invoice_of(world: &World, used: &Used, paid: PaidAhead, now: Timestamp) -> Re
     };
     add_up(&mut invoice, now)?;
     Ok(invoice)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn threshold(amount: i64, recurring: bool) -> Threshold {
-        let id = uuid::Uuid::from_u128(u128::from(amount.unsigned_abs()) << 1 | u128::from(recurring));
-        Threshold { id, amount: MinorUnits(amount), recurring }
-    }
-
-    /// One cent after another: a level is reached at each amount that does not repeat, and at each step above the highest.
-    fn by_counting(threshold: &Threshold, all: &[Threshold], total: i64) -> Option<MinorUnits> {
-        let base = all.iter().filter(|one| !one.recurring).map(|one| one.amount.0).max().unwrap_or(0);
-        let mut reached = None;
-        for cents in 1..=total {
-            let single = !threshold.recurring && cents == threshold.amount.0;
-            let step = threshold.recurring && cents > base && (cents - base) % threshold.amount.0 == 0;
-            if single || step {
-                reached = Some(MinorUnits(cents));
-            }
-        }
-        reached
-    }
-
-    proptest! {
-        #[test]
-        fn the_level_reached_is_the_one_that_counting_cent_by_cent_reaches(
-            amounts in proptest::collection::btree_set((1_i64..60, any::<bool>()), 1..6), total in -5_i64..300,
-        ) {
-            let all: Vec<Threshold> = amounts.iter().map(|(amount, recurring)| threshold(*amount, *recurring)).collect();
-            for one in &all {
-                prop_assert_eq!(level_reached(one, &all, MinorUnits(total)), by_counting(one, &all, total));
-            }
-        }
-    }
 }

@@ -36,7 +36,7 @@ pub(super) struct Account {
     pub(super) api: Api,
     target: Target,
     key: String,
-    population: String,
+    pub(super) population: String,
     subscriptions: u32,
 }
 

@@ -10,6 +10,7 @@
 //! Where to look: [`months`] (which periods), [`ground`] (customers, events), [`follow`] (the run), [`oracle`] (what it must come to),
 //! [`pages`] (the list), [`report`].
 
+mod credits;
 mod follow;
 mod ground;
 mod months;
@@ -51,6 +52,9 @@ pub struct BillingArgs {
     /// Dry runs before each run: everything is rated, compared with the month before, and nothing written.
     #[arg(long, default_value_t = 0)]
     rehearsals: u32,
+    /// At the end one more month, with a coupon, a tax, a wallet and a credit note for each tenth customer; what that costs is told.
+    #[arg(long)]
+    credits: bool,
     /// Folder for billing.json.
     #[arg(long)]
     report: Option<PathBuf>,
@@ -81,23 +85,40 @@ pub async fn execute(args: BillingArgs) -> anyhow::Result<ExitCode> {
     Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
+/// One round: events of these months, and their run; with what customers have to spend, or before they have.
+async fn bill(
+    args: &BillingArgs,
+    server: &Server,
+    account: &Account,
+    (months, with_credits): (&[Timestamp], bool),
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let usages = account.send(months, args.events).await?;
+    let mut meter = Meter::new(vec![server.root()]);
+    let pays_nothing: fn(usize) -> bool = if with_credits { credits::has } else { |_| false };
+    let expected = oracle::expected(account.customers(), &usages, pays_nothing);
+    let size = (u32::try_from(account.customers())?, u32::try_from(months.len() - 1)?);
+    for place in 0..=args.rehearsals {
+        let dry = place < args.rehearsals;
+        let followed = follow::follow(&account.api, months[months.len() - 1], dry, &mut meter).await?;
+        report.rounds.push(Round::of(size, with_credits, &expected, &followed));
+    }
+    Ok(())
+}
+
 async fn measure(args: &BillingArgs, server: &Server, subscriptions: u32, report: &mut Report) -> anyhow::Result<()> {
-    let in_all = args.periods.iter().sum::<u32>();
+    let in_all = args.periods.iter().sum::<u32>() + u32::from(args.credits);
     let months = months::whole_months_before(Timestamp::now(), in_all);
     let account = Account::open(server, subscriptions, months[0]).await?;
     let mut billed_until = 0;
     for periods in &args.periods {
         let from = billed_until;
         billed_until += *periods as usize;
-        let months = &months[from..=billed_until];
-        let usages = account.send(months, args.events).await?;
-        let mut meter = Meter::new(vec![server.root()]);
-        let expected = oracle::expected(account.customers(), &usages);
-        for place in 0..=args.rehearsals {
-            let dry = place < args.rehearsals;
-            let followed = follow::follow(&account.api, months[months.len() - 1], dry, &mut meter).await?;
-            report.rounds.push(Round::of(subscriptions, *periods, &expected, &followed));
-        }
+        bill(args, server, &account, (&months[from..=billed_until], false), report).await?;
+    }
+    if args.credits {
+        println!("{} customers have credits", credits::give(&account).await?);
+        bill(args, server, &account, (&months[billed_until..], true), report).await?;
     }
     report.pages.extend(pages::measure(&account.api).await?);
     Ok(())

@@ -13,11 +13,12 @@ pub(super) struct Expected {
     pub(super) total_cents: i64,
 }
 
-/// From the usage of every customer, month by month.
-pub(super) fn expected(customers: usize, months: &[Vec<Usage>]) -> Expected {
+/// From the usage of every customer, month by month; of some nothing is due.
+pub(super) fn expected(customers: usize, months: &[Vec<Usage>], pays_nothing: fn(usize) -> bool) -> Expected {
     let usages = || months.iter().flatten();
+    let paying = months.iter().flat_map(|month| month.iter().enumerate().filter(|(number, _)| !pays_nothing(*number)));
     // 10¹⁷ cents a fee would not fit; a fee here is below 10⁴ cents an event.
-    let cents = usages().flat_map(|usage| usage.units).map(cents_of).sum();
+    let cents = paying.flat_map(|(_, usage)| usage.units).map(cents_of).sum();
     let invoices = (customers * months.len()) as u64;
     Expected { invoices, events: usages().map(|usage| usage.stored).sum(), total_cents: cents }
 }
@@ -36,6 +37,8 @@ mod tests {
         let usage = |units: [&str; 3]| Usage { stored: 2, units: units.map(|one| one.parse().unwrap()), users: [9; 4] };
         let months =
             [vec![usage(["1", "0.5", "-0.5"]), Usage::none()], vec![usage(["1.4", "1.4", "0"]), Usage::none()]];
-        assert_eq!(expected(2, &months), Expected { invoices: 4, events: 4, total_cents: 1 + 1 - 1 + 1 + 1 });
+        let everybody = Expected { invoices: 4, events: 4, total_cents: 1 + 1 - 1 + 1 + 1 };
+        assert_eq!(expected(2, &months, |_| false), everybody);
+        assert_eq!(expected(2, &months, |number| number == 0), Expected { total_cents: 0, ..everybody });
     }
 }

@@ -3,7 +3,7 @@
 use super::follow::Followed;
 use super::oracle::Expected;
 use super::pages::Page;
-use crate::measure::ratio::per_second;
+use crate::measure::ratio::{per_second, share};
 use crate::report::table::table;
 use crate::report::text::{bytes, figure, grouped, micros, span};
 use serde::Serialize;
@@ -24,6 +24,7 @@ pub(super) struct Round {
     subscriptions: u32,
     periods: u32,
     dry_run: bool,
+    with_credits: bool,
     events: u64,
     invoices: u64,
     took: Duration,
@@ -36,7 +37,12 @@ pub(super) struct Round {
 }
 
 impl Round {
-    pub(super) fn of(subscriptions: u32, periods: u32, expected: &Expected, followed: &Followed) -> Self {
+    pub(super) fn of(
+        (subscriptions, periods): (u32, u32),
+        with_credits: bool,
+        expected: &Expected,
+        followed: &Followed,
+    ) -> Self {
         let run = &followed.run;
         let mut problems = Vec::new();
         let mut compare = |what: &str, wanted: String, found: String| {
@@ -53,6 +59,7 @@ impl Round {
             subscriptions,
             periods,
             dry_run: run["dry_run"] == true,
+            with_credits,
             events: expected.events,
             invoices,
             took: followed.took,
@@ -62,6 +69,16 @@ impl Round {
             cpu: followed.cpu.clone(),
             others_cores: followed.others,
             problems,
+        }
+    }
+}
+
+impl Round {
+    fn kind(&self) -> &'static str {
+        match (self.dry_run, self.with_credits) {
+            (true, _) => " (dry run)",
+            (_, true) => " (credits)",
+            _ => "",
         }
     }
 }
@@ -96,7 +113,7 @@ impl Report {
             let by_process = |lines: Vec<String>| lines.join("\n");
             rounds.add_row([
                 grouped(round.subscriptions.into()),
-                format!("{}{}", grouped(round.periods.into()), if round.dry_run { " (dry run)" } else { "" }),
+                format!("{}{}", grouped(round.periods.into()), round.kind()),
                 grouped(round.events),
                 grouped(round.invoices),
                 span(round.took),
@@ -115,9 +132,22 @@ impl Report {
             let latency = &page.latency;
             pages.add_row([page.what.to_owned(), grouped(page.among), micros(latency.p50), micros(latency.p99)]);
         }
+        let credits: String = self.cost_of_credits().into_iter().map(|line| format!("{line}\n")).collect();
         let verdict: Vec<String> = self.rounds.iter().flat_map(|round| round.problems.clone()).collect();
         let verdict =
             if verdict.is_empty() { "Every invoice is there, to the cent.".to_owned() } else { verdict.join("\n") };
-        format!("Ledger on {}\n{rounds}\n{pages}\n{verdict}", self.database)
+        format!("Ledger on {}\n{rounds}\n{pages}\n{credits}{verdict}", self.database)
+    }
+
+    /// An invoice's share of a run with credits, against that of the run before it.
+    fn cost_of_credits(&self) -> Vec<String> {
+        let runs = self.rounds.iter().filter(|round| !round.dry_run).collect::<Vec<_>>();
+        let told = runs.windows(2).filter(|pair| pair[1].with_credits).filter_map(|pair| {
+            // As much slower as it is more expensive.
+            let ratio = share(pair[0].per_second, pair[1].per_second)?;
+            let subscriptions = grouped(pair[1].subscriptions.into());
+            Some(format!("{subscriptions} subscriptions: credits of each tenth cost {ratio:.2} times as much"))
+        });
+        told.collect()
     }
 }
