@@ -21,6 +21,7 @@ use rater::metering::quantities;
 use rater::{RatingItem, RatingView, ViewError};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 use uuid::Uuid;
 
 /// Passes in a row of which another was first; each time some pass has made progress.
@@ -96,9 +97,15 @@ impl Shared {
         if until == progress.cut && anew.is_empty() && progress.version > 0 {
             return Ok(Some(Vec::new()));
         }
+        let started = Instant::now();
         let touched = self.touched_alerts(watched, anew, &progress, &until).await?;
         let found = self.compare_alerts(watched, &touched, &until).await?;
-        self.write_fired(&progress, &until, found).await
+        let fired = self.write_fired(&progress, &until, found).await?;
+        if fired.is_some() {
+            metrics::histogram!("tollgate_watch_pass_seconds", "what" => ALERTS).record(started.elapsed());
+            metrics::counter!("tollgate_watch_rated_total", "what" => ALERTS).increment(touched.len() as u64);
+        }
+        Ok(fired)
     }
 
     async fn touched_alerts(

@@ -44,6 +44,7 @@ use levels::level_reached;
 use rater::advance::stretches_between;
 use rater::{RateProblem, RatedItem, RatingItem, ViewError};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Instant;
 use watched::Watched;
 
 /// Passes in a row of which another was first; each time some pass has made progress.
@@ -141,6 +142,7 @@ impl Shared {
         if until == progress.cut && watched.anew.is_empty() && progress.version > 0 {
             return Ok(Some(Vec::new()));
         }
+        let started = Instant::now();
         let touched = self.touched_by(watched, &progress, &until).await?;
         watched.world.sandboxes = self.inputs.sandbox_clocks().await?;
         let mut problems = Problems::default();
@@ -150,6 +152,8 @@ impl Shared {
         let billed = self.write_crossings(&progress, &until, found).await?;
         if billed.is_some() {
             watched.anew = held_up;
+            metrics::histogram!("tollgate_watch_pass_seconds", "what" => THRESHOLDS).record(started.elapsed());
+            metrics::counter!("tollgate_watch_rated_total", "what" => THRESHOLDS).increment(touched.len() as u64);
         }
         Ok(billed)
     }
