@@ -6,19 +6,22 @@
 use crate::assemble::{PlannedLine, plan_fee, total_of};
 use crate::charge_fee::ChargeFees;
 use crate::commitment::Billed;
+use crate::credits::bill::{Bill, BillLine};
+use crate::credits::spend::spend;
 use crate::due::{Billable, Chain, Due, Frontiers, Part, Reach, due_of, share_owed};
 use crate::inputs::{InputError, view_and_terms_of};
-use crate::ledger::{LedgerError, counted, frontiers, progressive};
-use crate::model::Fee;
+use crate::ledger::{LedgerError, counted, frontiers, funds, progressive};
+use crate::model::{Credits, Fee, InvoiceKind};
 use crate::run::terms::{applied_taxes, commitment_on};
-use crate::tax::{Taxed, taxes_of};
+use crate::tax::InvoiceTaxes;
 use catalog::billing::{BillingScope, BillingTerms, UnknownTax};
 use catalog::{Catalog, DatabaseError};
-use domain::ids::{CustomerId, OrganizationId, SubscriptionId};
+use domain::ids::{CustomerId, InvoiceId, OrganizationId, SubscriptionId};
 use domain::money::{Currency, MinorUnits, MoneyError};
 use domain::time::Timestamp;
 use rater::view::RatablePlan;
 use rater::{RateError, RateProblem, Rater, RatingItem, RatingView, ViewError};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What to preview.
@@ -45,6 +48,8 @@ pub struct Preview {
     pub currency: Currency,
     /// Their sum.
     pub subtotal: MinorUnits,
+    /// Taken off by coupons.
+    pub coupons: MinorUnits,
     /// Their taxes.
     pub tax: MinorUnits,
     /// Billed before, as thresholds were crossed.
@@ -114,10 +119,51 @@ pub async fn preview(catalog: &Catalog, rater: &Rater, of: PreviewOf) -> Result<
     for fee in &mut fees {
         fee.taxes = applied_taxes(&terms, of.organization, of.customer, fee)?;
     }
-    let (subtotal, tax) = (total_of(&fees)?, taxes_of(fees.iter().map(Taxed::fee))?.amount);
-    // Below 0 the invoice is 0, and the rest a credit note.
-    let total = subtotal.plus(tax)?.plus(MinorUnits(-progressive.0))?.max(MinorUnits::ZERO);
-    Ok(Preview { total, progressive, subtotal, tax, fees, currency })
+    let bill = discounted(catalog, &of, currency, &fees, progressive).await?;
+    for (fee, line) in fees.iter_mut().zip(&bill.lines) {
+        fee.coupons = line.coupons.clone();
+    }
+    Ok(Preview {
+        // Below 0 the invoice is 0, and the rest a credit note.
+        total: bill.total.max(MinorUnits::ZERO),
+        progressive,
+        subtotal: bill.subtotal,
+        coupons: bill.credits.coupons,
+        tax: bill.taxes.amount,
+        fees,
+        currency,
+    })
+}
+
+/// What a draft of these fees would show: coupons are taken off, credit notes and wallets are not asked.
+async fn discounted(
+    catalog: &Catalog,
+    of: &PreviewOf,
+    currency: Currency,
+    fees: &[Fee],
+    progressive: MinorUnits,
+) -> Result<Bill, PreviewError> {
+    let acquired = catalog.database().pool().acquire().await;
+    let mut connection = acquired.map_err(|error| LedgerError::Database(DatabaseError::from(error)))?;
+    let mut funds = funds::to_spend(&mut connection, "", &BTreeSet::from([of.customer])).await?;
+    let mut bill = Bill {
+        organization: of.organization,
+        invoice: InvoiceId(uuid::Uuid::nil()),
+        customer: of.customer,
+        currency,
+        kind: InvoiceKind::Subscription,
+        issued: false,
+        at: of.now,
+        lines: fees.iter().map(BillLine::of).collect(),
+        subtotal: total_of(fees)?,
+        taxes: InvoiceTaxes::default(),
+        credits: Credits { progressive, ..Credits::default() },
+        total: MinorUnits::ZERO,
+    };
+    let mut own = funds.remove(&of.customer).unwrap_or_default();
+    let spent = spend(&mut bill, &mut own)?;
+    debug_assert!(spent.is_empty(), "a draft spends nothing");
+    Ok(bill)
 }
 
 /// Everything that falls due with the end of the open usage period.

@@ -5,7 +5,7 @@ use super::compared::compared;
 use super::execute::Execution;
 use super::progress::{Done, DoneKind};
 use crate::ledger::write::{NewInvoice, Written, still_due, write};
-use crate::ledger::{LedgerError, frontiers, reports, runs};
+use crate::ledger::{LedgerError, frontiers, progressive, reports, runs, settle};
 use crate::model::{Invoice, InvoiceStatus};
 use domain::ids::SubscriptionId;
 
@@ -30,10 +30,14 @@ pub(super) async fn in_batches(execution: &mut Execution<'_>, invoices: Vec<NewI
     Ok(overtaken)
 }
 
-/// A dry run only counts, and compares with what was billed before.
-async fn counted(execution: &mut Execution<'_>, batch: Vec<NewInvoice>) -> Result<Vec<NewInvoice>, RunError> {
+/// A dry run only counts, with what customers have to spend taken off as a run would, and compares with what was billed before. Of a
+/// customer with invoices in two batches the second may count credit that the first would have spent.
+async fn counted(execution: &mut Execution<'_>, mut batch: Vec<NewInvoice>) -> Result<Vec<NewInvoice>, RunError> {
     let run = execution.record.id;
     let mut connection = execution.shared.connection().await?;
+    progressive::take(&mut connection, "", &mut batch).await?;
+    let owed = batch.iter_mut().map(|new| &mut new.invoice).filter(|invoice| invoice.is_owed());
+    settle::invoices(&mut connection, "", owed).await?;
     let (totals, outliers) = compared(&mut connection, &mut execution.recent, &batch).await?;
     drop(connection);
     let mut write = execution.shared.database.write().await?;

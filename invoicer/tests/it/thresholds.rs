@@ -84,12 +84,17 @@ async fn each_crossing_is_billed_once_by_however_many_passes_and_the_period_take
     let by_thresholds = ["progressive_billing 2500 0 2700 finalized", "progressive_billing 5500 2700 3240 finalized"];
     assert_eq!(tenant.bills().await, by_thresholds);
     let preview = json!({"subscription_id": subscription});
+    // 65.00 with the flat fee, a tenth off, taxed: 70.20.
     let preview = tenant.post("/v1/invoices/preview", preview).await.body;
-    assert_eq!((text(&preview, "prepaid_credit_amount_cents"), text(&preview, "total_cents")), ("5940", "1860"));
+    let fields = ["subtotal_cents", "coupons_amount_cents", "prepaid_credit_amount_cents", "total_cents"];
+    assert_eq!(fields.map(|field| text(&preview, field)), ["6500", "650", "5940", "1080"]);
     // A call that crosses nothing stands on the period's invoice only: 75.00 with the flat fee, a tenth off, taxed: 81.00.
     tenant.calls(10, AUGUST).await;
     installation.now_is("2026-09-01T00:00:00Z").await;
-    installation.bill("2026-09-01T00:00:00Z").await;
+    let scope = RunScope { dry_run: true, ..everything("2026-09-01T00:00:00Z") };
+    let rehearsed = installation.runs.run_to_end(scope, &Unobserved).await.unwrap();
+    let billed = installation.bill("2026-09-01T00:00:00Z").await;
+    assert_eq!(rehearsed.totals, billed.totals);
     let last = tenant.newest_invoice().await;
     assert_eq!((text(&last, "coupons_amount_cents"), text(&last, "tax_amount_cents")), ("750", "1350"));
     assert_eq!(tenant.bills().await[2], "subscription 7500 5940 2160 finalized");

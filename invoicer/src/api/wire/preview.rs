@@ -92,7 +92,7 @@ impl InvoicePreviewRecord {
         Self {
             subtotal_cents: preview.subtotal.to_string(),
             tax_amount_cents: preview.tax.to_string(),
-            coupons_amount_cents: "0".into(),
+            coupons_amount_cents: preview.coupons.to_string(),
             prepaid_credit_amount_cents: preview.progressive.to_string(),
             total_cents: preview.total.to_string(),
             currency: preview.currency.to_string(),
